@@ -1,0 +1,99 @@
+"""A command of the program: what it takes, and what it does with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from loraloom.cli import session as terminal
+from loraloom.cli.flags import WORDS, borrowed_flags, flags_of, given, spread
+from loraloom.cli.help import Help, help_text
+from loraloom.cli.session import Session
+from loraloom.jobs.keys import Key
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What was asked of a command: its bare words, and its own flags by spelling."""
+
+    words: tuple[str, ...]
+    flags: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """One command; its options are looked up only when it is called.
+
+    `words` shows the bare words that it takes, "" if none. `borrows` says that it knows the keys
+    of other trainers. Its sentences are in the catalogue under `cli.` and its name.
+    """
+
+    name: str
+    keys: Callable[[], tuple[Key, ...]]
+    run: Callable[[Session, Request], int]
+    words: str = ""
+    borrows: bool = False
+
+    def help(self) -> Help:
+        """Return what its help page tells."""
+        return Help(name=self.name, words=self.words, keys=(*self.keys(), *terminal.KEYS))
+
+    def built(self, language: str) -> click.Command:
+        """Return the command for the parser, with its help in a language."""
+        return _Parser(self, language)
+
+
+class _Parser(click.Command):
+    """A command for click, with help rendered from the keys."""
+
+    def __init__(self, command: Command, language: str) -> None:
+        super().__init__(
+            command.name.rpartition(" ")[2],
+            params=[*_parameters(command), _help_all()],
+            callback=click.pass_context(self._run),
+            context_settings={
+                "help_option_names": ["-h", "--help"],
+                "token_normalize_func": lambda word: word.replace("-", "_"),
+            },
+        )
+        self._command = command
+        self._language = language
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, spread(args) if self._command.borrows else args)
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        everything = bool(ctx.meta.get(_EVERYTHING))
+        formatter.write(help_text(self._command.help(), self._language, everything=everything))
+
+    def _run(self, ctx: click.Context, **parameters: Any) -> int:
+        own = {key.name for key in terminal.KEYS}
+        flags = {name: value for name, value in given(parameters).items() if name not in own}
+        request = Request(words=tuple(parameters.get(WORDS, ())), flags=flags)
+        return self._command.run(ctx.ensure_object(Session), request)
+
+
+_EVERYTHING = "loraloom.everything"
+
+
+def _parameters(command: Command) -> Iterator[click.Parameter]:
+    if command.words:
+        yield click.Argument([WORDS], nargs=-1, type=click.UNPROCESSED)
+    yield from flags_of((*command.keys(), *terminal.KEYS))
+    if command.borrows:
+        yield from borrowed_flags()
+
+
+def _help_all() -> click.Option:
+    def show(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+        if value and not ctx.resilient_parsing:
+            ctx.meta[_EVERYTHING] = True
+            click.echo(ctx.get_help())
+            ctx.exit()
+
+    return click.Option(
+        ["--help_all"], is_flag=True, is_eager=True, expose_value=False, callback=show
+    )

@@ -1,0 +1,81 @@
+"""A job followed from its first event to its last, and what is said at the end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
+from typing import Any
+
+from loraloom.cli.interruption import Interruption
+from loraloom.cli.pace import clock
+from loraloom.cli.progress import progress_for
+from loraloom.cli.records import EventLog, Tally, dumps
+from loraloom.cli.session import Session
+from loraloom.errors import LoraLoomError, UsageError
+from loraloom.events import Event, Warned
+
+Job = Callable[[Callable[[], bool]], Iterator[Event]]
+Advice = Callable[[Tally], Sequence[str]]
+
+
+def follow(
+    session: Session, job: Job, *, notes: Sequence[Warned] = (), advice: Advice | None = None
+) -> int:
+    """Run a job: show its events, record them, tell its results; return the exit status.
+
+    `job` is given a function that tells whether to stop. `notes` are told first; `advice` makes
+    the commands that may come next out of what the job came to.
+    """
+    if session.json and session.events == "-":
+        raise UsageError("cli.json_and_events")
+    tally, log = Tally(), EventLog(session)
+    with closing(log), Interruption(lambda: _acknowledge(session)) as interruption:
+        with closing(progress_for(session)) as progress:
+
+            def take(event: Event) -> None:
+                log.write(event)
+                tally.add(event, session)
+                progress.show(event)
+
+            for note in notes:
+                take(note)
+            events = job(interruption.stop)
+            try:
+                for event in events:
+                    take(event)
+            except LoraLoomError as error:
+                log.fail(error)
+                raise
+            finally:
+                _let_go(events)
+    _tell(session, tally, advice)
+    interrupted = tally.finished is not None and tally.finished.interrupted
+    return interruption.exit_code if interrupted else 0
+
+
+def _tell(session: Session, tally: Tally, advice: Advice | None) -> None:
+    if session.json:
+        print(dumps(tally.result()), file=session.out)
+    elif session.events != "-":
+        for path in tally.outputs:
+            print(path, file=session.out)
+    session.out.flush()
+    if session.quiet or tally.finished is None:
+        return
+    code = "progress.interrupted" if tally.finished.interrupted else "progress.finished"
+    print(session.say(code, time=clock(tally.finished.seconds)), file=session.err)
+    if lines := advice(tally) if advice else ():
+        print(session.say("progress.next"), *(f"  {line}" for line in lines), sep="\n", file=session.err)  # fmt: skip
+
+
+def _acknowledge(session: Session) -> None:
+    # Called by a signal handler, where a buffered stream may be in the middle of a write.
+    with suppress(OSError):
+        os.write(2, f"\n{session.say('progress.stopping')}\n".encode())
+
+
+def _let_go(events: Any) -> None:
+    """Close a generator, so that what it holds is given back before anything else is said."""
+    if hasattr(events, "close"):
+        events.close()

@@ -1,0 +1,63 @@
+"""The program `loraloom`."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from typing import Final
+
+import click
+
+from loraloom.cli.command import Command
+from loraloom.cli.doctor import DOCTOR
+from loraloom.cli.ending import ABORTED, memory_ran_out, tell, understood
+from loraloom.cli.group import Group
+from loraloom.cli.lora import LORA_INFO
+from loraloom.cli.plain_jobs import DEMO, GENERATE, GRID
+from loraloom.cli.session import Session, open_session
+from loraloom.cli.train import TRAIN
+from loraloom.errors import LoraLoomError
+
+COMMANDS: Final[tuple[Command, ...]] = (TRAIN, GENERATE, GRID, DEMO, LORA_INFO, DOCTOR)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program with these arguments, the process's own if None; return the exit status."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a letter shows "?"
+    session = open_session(arguments, os.environ)
+    try:
+        return _run(arguments, session)
+    except LoraLoomError as error:
+        return tell(error, session)
+    except BrokenPipeError:
+        # Who read our output has seen enough; nothing must be flushed into the void at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print(session.say("cli.aborted"), file=session.err)
+        return ABORTED
+    except (MemoryError, RuntimeError) as error:
+        ours = memory_ran_out(error)
+        if ours is None:
+            raise
+        return tell(ours, session)
+
+
+def _run(arguments: list[str], session: Session) -> int:
+    root = Group("", COMMANDS, session.language)
+    if arguments == ["--version"]:
+        print(f"loraloom {version('loraloom')}", file=session.out)
+        return 0
+    try:
+        with root.make_context("loraloom", arguments, obj=session) as context:
+            return root.invoke(context) or 0
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.UsageError as error:
+        raise understood(error) from error

@@ -1,0 +1,79 @@
+"""The commands that fill one group of options and run one job: generate, grid, demo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from typing import Any, Final
+
+from loraloom.cli.command import Command, Request
+from loraloom.cli.flags import by_key
+from loraloom.cli.records import Tally
+from loraloom.cli.session import Session
+from loraloom.errors import UsageError
+from loraloom.events import Event
+from loraloom.jobs.keys import Key, keys_of
+from loraloom.jobs.settling import Given, settle
+
+
+@dataclass(frozen=True, kw_only=True)
+class _PlainJob:
+    """Where a job and its options are, imported when they are needed; `words` names the key that
+    the command's bare words fill."""
+
+    module: str
+    options: str
+    job: str
+    words: str = ""
+
+    def kind(self) -> Any:
+        return getattr(import_module(self.module), self.options)
+
+    def keys(self) -> tuple[Key, ...]:
+        return keys_of(self.kind())
+
+    def run(self, session: Session, request: Request) -> int:
+        from loraloom.cli.follow import follow
+
+        values = by_key(request.flags, self.keys())
+        if request.words:
+            said = Given(spelling=self.words, value=list(request.words))
+            if first := values.get(self.words):
+                raise UsageError("recipe.twice", first=first.named, second=" ".join(request.words))
+            values[self.words] = said
+        options = settle(self.kind(), values)
+
+        def start(stop: Callable[[], bool]) -> Iterator[Event]:
+            return getattr(import_module(self.module), self.job)(options, stop)
+
+        return follow(session, start, advice=partial(_advice, self.job))
+
+
+def _advice(job: str, tally: Tally) -> Sequence[str]:
+    return _NEXT.get(job, ()) if tally.outputs else ()
+
+
+_NEXT: Final = {"run_demo": ("loraloom train FOLDER --model playground --trigger WORD",)}
+
+
+def _command(name: str, job: _PlainJob, words: str = "") -> Command:
+    return Command(name=name, keys=job.keys, run=job.run, words=words)
+
+
+GENERATE: Final = _command(
+    "generate",
+    _PlainJob(
+        module="loraloom.jobs.generate", options="GenerateOptions", job="generate", words="prompts"
+    ),
+    "PROMPT...",
+)
+GRID: Final = _command(
+    "grid",
+    _PlainJob(module="loraloom.jobs.grid", options="GridOptions", job="make_grid", words="prompts"),
+    "PROMPT...",
+)
+DEMO: Final = _command(
+    "demo", _PlainJob(module="loraloom.jobs.demo", options="DemoOptions", job="run_demo")
+)

@@ -1,0 +1,125 @@
+"""Events and results as JSON, for programs."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, TextIO, final
+
+from loraloom.cli.session import Session
+from loraloom.errors import LoraLoomError, OutputError
+from loraloom.events import Event, Finished, Measured, Planned, Sampled, Saved, Warned
+
+
+def dumps(value: Any) -> str:
+    """Return one line of JSON; numbers that JSON has no word for become null."""
+    return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, default=str)
+
+
+def error_record(error: LoraLoomError, language: str) -> dict[str, Any]:
+    """Return an error as data."""
+    return {
+        "code": error.code,
+        "message": error.message(language),
+        "exit_code": error.exit_code,
+    }
+
+
+@final
+class EventLog:
+    """Writes each event as a line of JSON with its time, to a file or to standard output."""
+
+    def __init__(self, session: Session) -> None:
+        self._language = session.language
+        self._closing = ExitStack()
+        self._stream: TextIO | None = None
+        if session.events == "-":
+            self._stream = session.out
+        elif session.events is not None:
+            path = Path(session.events)
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._stream = self._closing.enter_context(path.open("a", encoding="utf-8"))
+            except OSError as error:
+                raise OutputError("cli.events_unwritable", path=path, reason=error.strerror) from error  # fmt: skip
+
+    def write(self, event: Event) -> None:
+        """Write one event."""
+        self._line(event.record())
+
+    def fail(self, error: LoraLoomError) -> None:
+        """Write that an error ended the job."""
+        self._line({"type": "error", **error_record(error, self._language)})
+
+    def close(self) -> None:
+        """Close the file."""
+        self._closing.close()
+
+    def _line(self, record: Mapping[str, Any]) -> None:
+        if self._stream is not None:
+            self._stream.write(dumps({"t": round(time.time(), 3), **record}) + "\n")
+            self._stream.flush()
+
+
+@final
+class Tally:
+    """Collects from events what a job came to."""
+
+    def __init__(self) -> None:
+        self.finished: Finished | None = None
+        self.written: dict[Path, None] = {}
+        self._result: dict[str, Any] = {
+            "job": None,
+            "seconds": None,
+            "interrupted": False,
+            "outputs": [],
+            "plan": None,
+            "measured": {},
+            "warnings": [],
+        }
+
+    def add(self, event: Event, session: Session) -> None:
+        """Take one event in."""
+        match event:
+            case Planned():
+                self._result["job"] = event.job
+                self._result["plan"] = event.record()["plan"]
+            case Saved() | Sampled():
+                self.written[event.path] = None
+            case Measured():
+                self._result["measured"][event.name] = event.value
+            case Warned():
+                message = session.say(event.code, **event.details)
+                self._result["warnings"].append({"code": event.code, "message": message})
+            case Finished():
+                self.finished = event
+                self.written |= dict.fromkeys(event.outputs)
+                for name in ("job", "seconds", "interrupted"):
+                    self._result[name] = getattr(event, name)
+            case _:
+                pass
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """The files that matter: those the job names at its end, else all it wrote."""
+        return (self.finished.outputs if self.finished else ()) or tuple(self.written)
+
+    def result(self) -> dict[str, Any]:
+        """Return everything as one object."""
+        return {**self._result, "outputs": [str(path) for path in self.outputs]}
+
+
+def _finite(value: Any) -> Any:
+    match value:
+        case float() if not math.isfinite(value):
+            return None
+        case Mapping():
+            return {str(key): _finite(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        case list() | tuple():
+            return [_finite(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+        case _:
+            return value

@@ -1,0 +1,133 @@
+"""The command `train`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from importlib import import_module
+from typing import Any, Final
+
+from loraloom.cli.command import Command, Request
+from loraloom.cli.records import Tally
+from loraloom.cli.session import Session
+from loraloom.errors import UsageError
+from loraloom.events import Event
+from loraloom.jobs.keys import Key, keys_of
+
+_SHOWN: Final = 3
+_STRENGTH: Final = 0.8
+
+
+def _keys() -> tuple[Key, ...]:
+    from loraloom.jobs.recipe import AdapterOptions, Recipe
+
+    adapter = tuple(key for key in keys_of(AdapterOptions) if key.name != "name")
+    return (*_SOURCES, *adapter, *keys_of(Recipe))
+
+
+def _source(name: str, aliases: tuple[str, ...], en: str, ko: str) -> Key:
+    return Key(
+        name=name,
+        home=(),
+        group="Sources",
+        kind="texts",
+        choices=(),
+        bounds="",
+        default=(),
+        required=False,
+        aliases=aliases,
+        helps={"en": en, "ko": ko},
+        unit="",
+        hidden=False,
+    )
+
+
+_SOURCES: Final = (
+    _source(
+        "config",
+        ("config_file",),
+        "Recipe file (TOML); a later one wins over an earlier one, and a flag over all.",
+        "레시피 파일(TOML). 나중 파일이 앞의 것보다, 명령줄 옵션이 모든 파일보다 우선합니다.",
+    ),
+    _source(
+        "adapter",
+        (),
+        "NAME=FOLDER: one of several adapters trained at once, each as if it were alone.",
+        "이름=폴더: 한 번에 학습할 여러 어댑터 중 하나. 각각 혼자 학습한 것과 같습니다.",
+    ),
+)
+
+
+def _run(session: Session, request: Request) -> int:
+    from loraloom.cli.follow import follow
+    from loraloom.jobs.recipe import Recipe
+
+    flags = dict(request.flags)
+    files = [*_pop(flags, "config"), *_pop(flags, "config_file")]
+    files += [word for word in request.words if word.lower().endswith(".toml")]
+    folders = [word for word in request.words if not word.lower().endswith(".toml")]
+    adapters = [_adapter(word) for word in _pop(flags, "adapter")]
+    if len(folders) == 1 and not adapters:
+        _put_folder(flags, folders[0])
+    else:
+        adapters = [{"train_data_dir": folder} for folder in folders] + adapters
+    if adapters:
+        flags["adapters"] = adapters
+    recipe, notes = Recipe.read(*files, overrides=flags)
+    return follow(session, _job(recipe), notes=notes, advice=partial(_advice, recipe))
+
+
+def _job(recipe: Any) -> Callable[[Callable[[], bool]], Iterator[Event]]:
+    def start(stop: Callable[[], bool]) -> Iterator[Event]:
+        return import_module("loraloom.jobs.train").train(recipe, stop=stop)
+
+    return start
+
+
+def _pop(flags: dict[str, Any], name: str) -> list[str]:
+    return list(flags.pop(name, ()))
+
+
+def _adapter(word: str) -> dict[str, str]:
+    name, equals, folder = word.partition("=")
+    if not (name and equals and folder):
+        raise UsageError("cli.adapter_form", word=word)
+    return {"name": name, "train_data_dir": folder}
+
+
+def _put_folder(flags: dict[str, Any], folder: str) -> None:
+    key = next(key for key in _keys() if key.name == "train_data_dir")
+    if other := next((spelling for spelling in key.spellings if spelling in flags), None):
+        raise UsageError("recipe.twice", first=folder, second=f"--{other} {flags[other]}")
+    flags["train_data_dir"] = folder
+
+
+def _advice(recipe: Any, tally: Tally) -> Sequence[str]:
+    if not tally.outputs:
+        return ()
+    lines: list[str] = []
+    for adapter in recipe.adapters[:_SHOWN]:
+        trigger = f"{adapter.data.trigger} " if adapter.data.trigger else ""
+        prompt = f"{trigger}<lora:{adapter.name}:{_STRENGTH}>"
+        model = recipe.pretrained_model_name_or_path
+        lines.append(f'loraloom generate "{prompt}" --model {_word(model)} {_folder(recipe)}')
+    last = recipe.adapters[-1].name
+    return [*lines, f"loraloom lora info {_word(str(recipe.output_dir / last))}.safetensors"]
+
+
+def _folder(recipe: Any) -> str:
+    return f"--lora_dir {_word(str(recipe.output_dir))}"
+
+
+def _word(text: str) -> str:
+    """Put quotes around a word that a shell would take apart."""
+    return f'"{text}"' if any(c in text for c in " '&()[]{}<>|;$*?") else text
+
+
+TRAIN: Final = Command(
+    name="train",
+    keys=_keys,
+    run=_run,
+    words="[FOLDER | RECIPE.toml]...",
+    borrows=True,
+)

@@ -1,0 +1,1 @@
+"""From a folder of pictures and words to what a training step is fed."""

@@ -1,0 +1,62 @@
+"""Something noticed in a training folder that its owner should know, but that stops nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Literal, TypeAlias, final
+
+Severity: TypeAlias = Literal["warning", "note"]
+
+_SHOWN = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """A remark worded in the catalogue by `code`, whose fields `details` fills."""
+
+    code: str
+    severity: Severity
+    details: Mapping[str, object] = field(default_factory=dict[str, object])
+
+
+@final
+class Tally:
+    """Collects remarks file by file, and tells each kind once, with a count and a few names."""
+
+    def __init__(self) -> None:
+        self._names: dict[tuple[Severity, str, tuple[tuple[str, object], ...]], list[str]] = {}
+
+    def warn(self, code: str, name: str, **details: object) -> None:
+        """Note `name` under a warning; equal `code` and `details` are told together."""
+        self._add("warning", code, name, details)
+
+    def note(self, code: str, name: str, **details: object) -> None:
+        """Note `name` under a remark that asks for nothing."""
+        self._add("note", code, name, details)
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Return one finding per kind, in the order of their first appearance.
+
+        Each has `count` and `files` (the first names, joined) beside its own details.
+        """
+        return tuple(
+            Finding(
+                code=code,
+                severity=severity,
+                details={**dict(details), "count": len(names), "files": some(names)},
+            )
+            for (severity, code, details), names in self._names.items()
+        )
+
+    def _add(self, severity: Severity, code: str, name: str, details: dict[str, object]) -> None:
+        key = (severity, code, tuple(sorted(details.items())))
+        self._names.setdefault(key, []).append(name)
+
+
+def some(names: Iterable[str]) -> str:
+    """Return the first few names, joined by commas, with an ellipsis where there are more."""
+    names = tuple(names)
+    shown = ", ".join(islice(names, _SHOWN))
+    return f"{shown}, …" if len(names) > _SHOWN else shown

@@ -1,0 +1,112 @@
+"""Adapters from files and into files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from loraloom.adapters.adapter import Adapter
+from loraloom.errors import Diverged, ModelError, OutputError, UsageError
+from loraloom.formats.atomic import write_files
+from loraloom.formats.coding import Encoded, decode, encode, serialise
+from loraloom.formats.header import read_header
+from loraloom.formats.pickles import read_pickle
+from loraloom.formats.source import CONFIG, WEIGHTS, Volume, locate, merged_config, peft_volumes
+from loraloom.formats.table import codec_named, detect
+
+_SUFFIX: Final = ".safetensors"
+
+
+def read_adapter(path: Path) -> Adapter:
+    """Read an adapter of any known format: a file, a PEFT folder, or one that diffusers saved into.
+
+    What cannot be read, or is read only in part, is a `ModelError`.
+    """
+    volumes = locate(path)
+    tensors: dict[str, Tensor] = {}
+    metadata: dict[str, str] = {}
+    for volume in volumes:
+        own_tensors, own_metadata = _read_volume(volume)
+        tensors |= volume.named(own_tensors)
+        metadata |= volume.named(own_metadata)
+    codec = detect(tensors.keys(), metadata)
+    return decode(codec, tensors, metadata, merged_config(volumes))
+
+
+def write_adapter(
+    adapter: Adapter,
+    path: Path,
+    format: str = "kohya",
+    dtype: torch.dtype | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write an adapter; `dtype` casts its factors, None keeps them.
+
+    `path` ends in `.safetensors`, or is a folder for PEFT's format. What exists is an
+    `OutputError` unless `overwrite`; a number that is not finite is `Diverged`.
+    """
+    codec = codec_named(format)
+    if not codec.is_folder and path.suffix != _SUFFIX:
+        raise UsageError("output.suffix", path=path, suffix=_SUFFIX)
+    adapter = adapter if dtype is None else _cast(adapter, dtype)
+    _check_finite(adapter)
+    encoded = encode(codec, adapter)
+    if codec.is_folder:
+        _write_folder(path, encoded, overwrite)
+    else:
+        content = serialise(encoded.tensors, encoded.metadata)
+        write_files({path: content}, overwrite=overwrite)
+
+
+def _read_volume(volume: Volume) -> tuple[Mapping[str, Tensor], Mapping[str, str]]:
+    if volume.is_pickle:
+        return read_pickle(volume.weights), {}
+    header = read_header(volume.weights)
+    try:
+        return safetensors.torch.load_file(volume.weights), header.metadata
+    except (SafetensorError, OSError) as error:
+        reason = error
+        raise ModelError("file.not_safetensors", path=volume.weights, reason=reason) from error
+
+
+def _cast(adapter: Adapter, dtype: torch.dtype) -> Adapter:
+    """Return the adapter in another number type; itself, with its origin, if nothing changes."""
+    parts = {site: delta.parts() for site, delta in adapter.deltas.items()}
+    if all(tensor.dtype == dtype for each in parts.values() for tensor in each.values()):
+        return adapter
+    deltas = {
+        site: type(delta).from_parts(
+            {name: tensor.to(dtype) for name, tensor in parts[site].items()}, delta.alpha
+        )
+        for site, delta in adapter.deltas.items()
+    }
+    return Adapter(deltas=deltas, card=adapter.card)
+
+
+def _check_finite(adapter: Adapter) -> None:
+    for site, delta in adapter.deltas.items():
+        # Eight-bit numbers have no test of their own.
+        if not all(bool(tensor.float().isfinite().all()) for tensor in delta.parts().values()):
+            raise Diverged("adapter.not_finite", site=site)
+
+
+def _write_folder(path: Path, encoded: Encoded, overwrite: bool) -> None:
+    """Write weights and configuration of every network in place of what the folder held."""
+    old = [file for volume in peft_volumes(path) for file in volume.files]
+    if old and not overwrite:
+        raise OutputError("output.exists", path=path)
+    contents: dict[Path, bytes] = {}
+    configs: Mapping[str, Any] = encoded.config or {}
+    for folder, config in configs.items():
+        volume = Volume(path / folder / WEIGHTS, folder, path / folder / CONFIG)
+        tensors, metadata = volume.own(encoded.tensors), volume.own(encoded.metadata)
+        contents[path / folder / WEIGHTS] = serialise(tensors, metadata)
+        contents[path / folder / CONFIG] = json.dumps(config, indent=2, sort_keys=True).encode()
+    write_files(contents, overwrite=overwrite, stale=[file for file in old if file not in contents])

@@ -1,0 +1,65 @@
+"""Hashes by which web UIs and model sites know an adapter file."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, final
+
+_BLOCK: Final = 1 << 20
+_LEGACY: Final = slice(0x100000, 0x110000)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Hashes:
+    """SHA-256 of a whole file, and the three short names derived from file or tensors.
+
+    `autov1` (8 digits) is of 64 KiB at 1 MiB, `autov2` (10) of the whole file, `autov3` (12) of
+    the tensors alone, which does not change with the metadata. `tensors` is autov3 in full,
+    kohya's `sshs_model_hash`.
+    """
+
+    sha256: str
+    tensors: str
+    autov1: str
+
+    @property
+    def autov2(self) -> str:
+        """The first 10 digits of the file's hash."""
+        return self.sha256[:10]
+
+    @property
+    def autov3(self) -> str:
+        """The first 12 digits of the tensors' hash."""
+        return self.tensors[:12]
+
+
+def hash_file(path: Path, data_start: int) -> Hashes:
+    """Hash a file whose tensors begin at byte `data_start`, in one pass."""
+    whole, tensors = hashlib.sha256(), hashlib.sha256()
+    with path.open("rb") as file:
+        head = file.read(data_start)
+        whole.update(head)
+        while block := file.read(_BLOCK):
+            whole.update(block)
+            tensors.update(block)
+        file.seek(_LEGACY.start)
+        legacy = hashlib.sha256(file.read(_LEGACY.stop - _LEGACY.start))
+    return Hashes(
+        sha256=whole.hexdigest(), tensors=tensors.hexdigest(), autov1=legacy.hexdigest()[:8]
+    )
+
+
+def kohya_hashes(serialised: bytes) -> dict[str, str]:
+    """Return the two header entries by which kohya names the tensors of a serialised file.
+
+    Source: kohya-ss/sd-scripts, library/train_util.py, `precalculate_safetensors_hashes`; the file
+    is one with no metadata but `ss_*`.
+    """
+    data_start = 8 + int.from_bytes(serialised[:8], "little")
+    return {
+        "sshs_model_hash": hashlib.sha256(serialised[data_start:]).hexdigest(),
+        "sshs_legacy_hash": hashlib.sha256(serialised[_LEGACY]).hexdigest()[:8],
+    }

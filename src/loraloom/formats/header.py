@@ -1,0 +1,173 @@
+"""The header of a safetensors file, read strictly and without touching the tensors."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, BinaryIO, Final, cast, final
+
+from loraloom.errors import ModelError
+
+_LENGTH_BYTES: Final = 8
+_LARGEST_HEADER: Final = 100_000_000
+_MOST_DIMENSIONS: Final = 16
+_LARGEST_DIMENSION: Final = 2**48
+
+_BYTES: Final[Mapping[str, int]] = MappingProxyType(
+    {"BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1}
+    | {"U16": 2, "I16": 2, "F16": 2, "BF16": 2}
+    | {"U32": 4, "I32": 4, "F32": 4}
+    | {"U64": 8, "I64": 8, "F64": 8, "C64": 8}
+)
+"""Number types of the safetensors format and the bytes of one number."""
+
+
+def _unpacked(form: str) -> Callable[[bytes], float]:
+    return lambda data: float(struct.unpack(form, data)[0])
+
+
+_DECODERS: Final[Mapping[str, Callable[[bytes], float]]] = MappingProxyType(
+    {
+        "F64": _unpacked("<d"),
+        "F32": _unpacked("<f"),
+        "F16": _unpacked("<e"),
+        # bfloat16 is the upper half of a float32.
+        "BF16": lambda data: float(struct.unpack("<f", b"\0\0" + data)[0]),
+        "I64": _unpacked("<q"),
+        "I32": _unpacked("<i"),
+        "I16": _unpacked("<h"),
+        "I8": _unpacked("<b"),
+        "U8": _unpacked("<B"),
+    }
+)
+
+
+@final
+@dataclass(frozen=True)
+class Entry:
+    """One tensor: its number type, its shape, and its bytes, counted from the end of the header."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+    @property
+    def count(self) -> int:
+        """How many numbers it holds."""
+        return math.prod(self.shape)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """All tensors of a file, its metadata, and where the tensors' bytes begin in it."""
+
+    entries: Mapping[str, Entry]
+    metadata: Mapping[str, str]
+    data_start: int
+
+
+class _Broken(ValueError):
+    """Why a file is no safetensors file."""
+
+
+def read_header(path: Path) -> Header:
+    """Read and check a header; any disagreement with the file is a `ModelError`.
+
+    Tensors must lie one after the other and fill the file, as the format demands: nothing can
+    overlap, and nothing can be hidden in between.
+    """
+    try:
+        with path.open("rb") as file:
+            return _parse(file, path.stat().st_size)
+    except FileNotFoundError as error:
+        raise ModelError("file.missing", path=path) from error
+    except OSError as error:
+        raise ModelError("file.unreadable", path=path, reason=error.strerror) from error
+    except (ValueError, RecursionError) as error:
+        raise ModelError("file.not_safetensors", path=path, reason=error) from error
+
+
+def read_number(path: Path, header: Header, name: str) -> float:
+    """Return the value of a tensor of one number."""
+    entry = header.entries[name]
+    if entry.count != 1 or entry.dtype not in _DECODERS:
+        raise ModelError("format.alpha_shape", key=name, shape=entry.shape)
+    with path.open("rb") as file:
+        file.seek(header.data_start + entry.begin)
+        return _DECODERS[entry.dtype](file.read(entry.end - entry.begin))
+
+
+def _parse(file: BinaryIO, size: int) -> Header:
+    prefix = file.read(_LENGTH_BYTES)
+    if len(prefix) < _LENGTH_BYTES:
+        raise _Broken(f"only {len(prefix)} bytes")
+    length = int.from_bytes(prefix, "little")
+    if length > min(_LARGEST_HEADER, size - _LENGTH_BYTES):
+        raise _Broken(f"a header of {length} bytes in a file of {size}")
+    content: Any = json.loads(file.read(length), object_pairs_hook=_without_duplicates)
+    if not isinstance(content, dict):
+        raise _Broken("the header is no JSON object")
+    content = cast("dict[str, Any]", content)
+    metadata = _metadata(content.pop("__metadata__", {}))
+    entries = {name: _entry(name, entry) for name, entry in content.items()}
+    data_start = _LENGTH_BYTES + length
+    _check_order(entries, size - data_start)
+    return Header(
+        entries=MappingProxyType(entries),
+        metadata=MappingProxyType(metadata),
+        data_start=data_start,
+    )
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in content:
+            raise _Broken(f"{name!r} occurs twice in the header")
+        content[name] = value
+    return content
+
+
+def _metadata(content: Any) -> dict[str, str]:
+    if not isinstance(content, dict):
+        raise _Broken("the metadata is no JSON object")
+    content = cast("dict[str, Any]", content)
+    for name, value in content.items():
+        if not isinstance(value, str):
+            raise _Broken(f"the metadata's {name!r} is no text")
+    return content
+
+
+def _entry(name: str, content: Any) -> Entry:
+    match content:
+        case {"dtype": str(dtype), "shape": [*shape], "data_offsets": [begin, end], **rest}:
+            numbers = [*shape, begin, end]
+        case _:
+            raise _Broken(f"the entry of {name!r} is malformed")
+    if rest or not all(type(number) is int and number >= 0 for number in numbers):
+        raise _Broken(f"the entry of {name!r} is malformed")
+    if dtype not in _BYTES:
+        raise _Broken(f"{name!r} has the unknown number type {dtype!r}")
+    entry = Entry(dtype, tuple(numbers[:-2]), begin, end)
+    if len(entry.shape) > _MOST_DIMENSIONS or any(s > _LARGEST_DIMENSION for s in entry.shape):
+        raise _Broken(f"{name!r} has an absurd shape")
+    if entry.count * _BYTES[dtype] != end - begin:
+        raise _Broken(f"{name!r} of shape {list(entry.shape)} does not take {end - begin} bytes")
+    return entry
+
+
+def _check_order(entries: Mapping[str, Entry], size: int) -> None:
+    at = 0
+    for name, entry in sorted(entries.items(), key=lambda item: (item[1].begin, item[1].end)):
+        if entry.begin != at:
+            raise _Broken(f"{name!r} begins at byte {entry.begin} of the data instead of {at}")
+        at = entry.end
+    if at != size:
+        raise _Broken(f"the tensors take {at} bytes, the file has {size}")

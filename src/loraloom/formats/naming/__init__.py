@@ -1,0 +1,1 @@
+"""Names of weights: pure grammars over block and layer numbers."""

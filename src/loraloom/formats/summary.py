@@ -1,0 +1,115 @@
+"""What an adapter file is, from its header alone."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+from loraloom.adapters.card import Card
+from loraloom.adapters.site import Site
+from loraloom.errors import ModelError
+from loraloom.formats.hashes import Hashes, hash_file
+from loraloom.formats.header import Entry, Header, read_header, read_number
+from loraloom.formats.outline import Layer
+from loraloom.formats.reading import outline_of_file, understand
+from loraloom.formats.source import Volume, locate, merged_config
+from loraloom.formats.table import detect
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class AdapterSummary:
+    """An adapter as its files tell: format, ranks and alphas by site, size, card and hashes.
+
+    `size` is in bytes, `hashes` are by file name; `metadata` is verbatim.
+    """
+
+    format: str
+    card: Card
+    layers: Mapping[Site, Layer]
+    dtypes: tuple[str, ...]
+    parameter_count: int
+    size: int
+    hashes: Mapping[str, Hashes]
+    metadata: Mapping[str, str]
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of adapter that occur."""
+        return tuple(dict.fromkeys(layer.kind for layer in self.layers.values()))
+
+    @property
+    def sites_by_part(self) -> Mapping[str, tuple[Site, ...]]:
+        """The sites of each network."""
+        parts = dict.fromkeys(site.part for site in self.layers)
+        return {part: tuple(s for s in self.layers if s.part == part) for part in parts}
+
+    @property
+    def ranks(self) -> tuple[int, int]:
+        """The lowest and the highest rank."""
+        ranks = [layer.rank for layer in self.layers.values()]
+        return min(ranks), max(ranks)
+
+    @property
+    def scales(self) -> tuple[float, float]:
+        """The lowest and the highest alpha / rank."""
+        scales = [layer.scale for layer in self.layers.values()]
+        return min(scales), max(scales)
+
+
+def describe(path: Path) -> AdapterSummary:
+    """Summarise the adapter at `path`; tensors are not loaded, nor is torch.
+
+    A file that cannot be understood is a `ModelError`; so is a pickle, which has no header.
+    """
+    volumes = locate(path)
+    headers = {volume: _header(volume) for volume in volumes}
+    entries: dict[str, Entry] = {}
+    metadata: dict[str, str] = {}
+    for volume, header in headers.items():
+        entries |= volume.named(header.entries)
+        metadata |= volume.named(header.metadata)
+    codec = detect(entries.keys(), metadata)
+    shapes = {key: entry.shape for key, entry in entries.items()}
+    reading = understand(codec, shapes, metadata)
+    told = outline_of_file(
+        codec,
+        reading,
+        shapes,
+        _numbers(headers, reading.alpha_keys),
+        metadata,
+        merged_config(volumes),
+    )
+    return AdapterSummary(
+        format=codec.name,
+        card=told.card,
+        layers=told.layers,
+        dtypes=tuple(sorted({entries[key].dtype for key in reading.factor_keys})),
+        parameter_count=sum(entries[key].count for key in reading.factor_keys),
+        size=sum(file.stat().st_size for volume in volumes for file in volume.files),
+        hashes={
+            name: hash_file(volume.weights, header.data_start)
+            for volume, header in headers.items()
+            for name in volume.named({volume.weights.name: header})
+        },
+        metadata=metadata,
+    )
+
+
+def _header(volume: Volume) -> Header:
+    if volume.is_pickle:
+        raise ModelError("file.pickle_headless", path=volume.weights)
+    return read_header(volume.weights)
+
+
+def _numbers(headers: Mapping[Volume, Header], keys: Collection[str]) -> dict[str, float]:
+    """Read the tensors of one number that `keys` name."""
+    return {
+        key: read_number(volume.weights, header, name)
+        for volume, header in headers.items()
+        for name in header.entries
+        for key in volume.named({name: name})
+        if key in keys
+    }

@@ -1,0 +1,193 @@
+"""The program that makes the playground's weights, from nothing but this package and seeds.
+
+    python -m loraloom.jobs.build_playground WORK            go on where the last run stopped
+    python -m loraloom.jobs.build_playground WORK --package  write what is trained into the package
+    python -m loraloom.jobs.build_playground WORK --verify   replay 100 steps against the logs
+
+WORK is a folder for pictures, checkpoints and logs; it needs about 3 GB.
+"""
+
+# The model classes of diffusers are only partly typed.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from loraloom.events import Advanced, Event, PhaseStarted
+from loraloom.jobs.building.autoencoder import autoencoder_course, new_autoencoder
+from loraloom.jobs.building.base import base_course, encode_pictures, new_base
+from loraloom.jobs.building.card import write_card
+from loraloom.jobs.building.course import Course
+from loraloom.jobs.building.judge import judge_course, truths
+from loraloom.jobs.building.pool import Pool
+from loraloom.jobs.building.replay import compare
+from loraloom.jobs.building.tokenizer import learn_tokenizer
+from loraloom.jobs.building.work import (
+    AUTOENCODER_SEED,
+    BASE_SEED,
+    CAPTIONS_PER_PICTURE,
+    JUDGE_SEED,
+    MERGES,
+    Work,
+)
+from loraloom.models.sd1.save import save_folder
+from loraloom.models.sd1.stable_diffusion import StableDiffusion
+from loraloom.playground.captions import caption
+from loraloom.playground.judge import Judge
+from loraloom.playground.packaged import weights_folder
+
+REPLAYED_STEPS = 100
+
+
+def build(work: Work) -> Iterator[Event]:
+    """Train what is not trained yet: autoencoder, base, judge; yield progress."""
+    yield from _draw(work.all_styles)
+    yield from _autoencoder(work).run()
+    yield from _draw(work.plain)
+    yield from _base(work).run()
+    yield from _draw(work.judged)
+    yield from _judge(work).run()
+
+
+def package(work: Work, target: Path) -> None:
+    """Write the averaged weights in half precision, the logs and the model card to `target`.
+
+    A stage that is still training is written as it is at its last checkpoint.
+    """
+    model = _model(work)
+    networks = nn.ModuleDict({"unet": model.unet, "text_encoder": model.text_encoder})
+    networks.load_state_dict(_averaged(work, "base"))
+    save_folder(model, target / "base", torch.float16)
+    judge = {name: value.half().contiguous() for name, value in _averaged(work, "judge").items()}
+    save_file(judge, target / "judge.safetensors", metadata={"format": "pt"})
+    for log in sorted(work.folder.glob("*.log.jsonl")):
+        (target / log.name).write_bytes(log.read_bytes())
+    write_card(work, target)
+
+
+def verify(work: Work, shipped: Path) -> Iterator[Event]:
+    """Replay the first steps of each stage from its seed and compare them with the shipped logs.
+
+    The pictures of `work` are drawn if they are missing. The base is replayed on the autoencoder
+    that is shipped. A loss that differs is a `SetupError`: exact equality can be expected on the
+    same kind of processor with the same number of threads.
+    """
+    yield from _draw(work.all_styles)
+    yield from _draw(work.plain)
+    yield from _draw(work.judged)
+    replay = Work(work.folder / f"replay-{time.strftime('%Y%m%d-%H%M%S')}")
+    for course in (_autoencoder(work), _base(work, shipped / "base" / "vae"), _judge(work)):
+        yield from replace(course, folder=replay.folder).run(until=REPLAYED_STEPS)
+        compare(
+            replay.folder / f"{course.name}.log.jsonl",
+            shipped / f"{course.name}.log.jsonl",
+            REPLAYED_STEPS,
+        )
+
+
+def _draw(pool: Pool) -> Iterator[Event]:
+    yield PhaseStarted(phase=pool.folder.name, total=pool.count)
+    for done in pool.draw():
+        yield Advanced(phase=pool.folder.name, done=done)
+
+
+def _autoencoder(work: Work) -> Course:
+    pictures = work.all_styles.pixels()
+    network = new_autoencoder(AUTOENCODER_SEED)
+    return autoencoder_course(network, pictures, work.folder, AUTOENCODER_SEED)
+
+
+def _base(work: Work, autoencoder: Path | None = None) -> Course:
+    model = _model(work, autoencoder)
+    pictures = work.plain.pixels()
+    kept = work.folder / "latents.safetensors"
+    if autoencoder is None and kept.exists():
+        latents = load_file(kept)["latents"]
+    else:
+        latents = encode_pictures(model.vae, pictures)
+        if autoencoder is None:
+            save_file({"latents": latents}, kept)
+    model.vae.register_to_config(scaling_factor=_scaling_factor(latents))
+    captions = [_captions(work.plain, number) for number in range(work.plain.count)]
+    scaled = latents * model.vae.config["scaling_factor"]
+    return base_course(model, scaled, captions, work.folder, BASE_SEED)
+
+
+def _judge(work: Work) -> Course:
+    torch.manual_seed(JUDGE_SEED)
+    pictures = work.judged.pixels()
+    return judge_course(Judge(), pictures, truths(work.judged), work.folder, JUDGE_SEED)
+
+
+def _model(work: Work, autoencoder: Path | None = None) -> StableDiffusion:
+    """Return the untrained base around the trained autoencoder, rounded as it is shipped."""
+    if autoencoder is None:
+        vae = new_autoencoder(AUTOENCODER_SEED)
+        averaged = _averaged(work, "autoencoder")
+        vae.load_state_dict({name: value.half().float() for name, value in averaged.items()})
+        kept = work.folder / "latents.safetensors"
+        if kept.exists():
+            factor = _scaling_factor(load_file(kept)["latents"])
+            vae.register_to_config(scaling_factor=factor)
+    else:
+        vae = AutoencoderKL.from_pretrained(autoencoder, torch_dtype=torch.float32)
+    corpus = [caption for n in range(4_000) for caption in _captions(work.plain, n)]
+    lexicon = files("loraloom.playground").joinpath("lexicon.txt").read_text(encoding="utf-8")
+    tokenizer = learn_tokenizer([*corpus, *lexicon.split()], MERGES)
+    return new_base(vae, tokenizer, BASE_SEED)
+
+
+def _scaling_factor(latents: Tensor) -> float:
+    """Return the factor that gives the latents unit standard deviation, to four digits."""
+    return round(float(1 / latents.std()), 4)
+
+
+def _captions(pool: Pool, number: int) -> Sequence[str]:
+    """Return some captions of one picture."""
+    scene, _, first = pool.scene(number)
+    generator = np.random.default_rng([pool.seed, number, 1])
+    return [first, *(caption(scene, generator) for _ in range(CAPTIONS_PER_PICTURE - 1))]
+
+
+def _averaged(work: Work, stage: str) -> dict[str, Tensor]:
+    checkpoint = torch.load(work.folder / f"{stage}.checkpoint.pt", weights_only=True)
+    return checkpoint["average"]
+
+
+def main() -> int:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("work", type=Path, help="folder for pictures, checkpoints and logs")
+    parser.add_argument("--package", action="store_true", help="write the weights to the package")
+    parser.add_argument("--verify", action="store_true", help="replay 100 steps against the logs")
+    arguments = parser.parse_args()
+    work = Work(arguments.work)
+    if arguments.package:
+        package(work, weights_folder())
+        return 0
+    events = verify(work, weights_folder()) if arguments.verify else build(work)
+    for event in events:
+        if isinstance(event, PhaseStarted):
+            sys.stdout.write(f"{event.phase}: {event.total}\n")
+        elif isinstance(event, Advanced) and event.done % 500 == 0:
+            sys.stdout.write(f"{time.strftime('%X')} {event.phase} {event.done}\n")
+        sys.stdout.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

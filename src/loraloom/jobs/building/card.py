@@ -1,0 +1,140 @@
+"""The playground's model card: what it is made from, how, and how good it is, by measurement."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import subprocess
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL
+
+from loraloom.jobs.building.autoencoder import to_unit
+from loraloom.jobs.building.quality import judge_accuracy, peak_signal_to_noise, restored
+from loraloom.jobs.building.work import AUTOENCODER_SEED, BASE_SEED, JUDGE_SEED, Work
+from loraloom.playground.judge import load_judge
+
+_SEEDS = {"autoencoder": AUTOENCODER_SEED, "base": BASE_SEED, "judge": JUDGE_SEED}
+_STAGES = {
+    "autoencoder": "drawn pictures of all styles; 64-pixel crops, then whole pictures",
+    "base": "plain pictures only, without the held-out combinations; captions in several forms",
+    "judge": "drawn pictures of all styles with one thing each; never a generated picture",
+}
+
+
+def write_card(work: Work, target: Path) -> None:
+    """Measure the packaged weights and write `card.json` and its readable form, `README.md`."""
+    for _ in work.examined.draw():
+        pass
+    facts = {
+        "made": datetime.now(UTC).date().isoformat(),
+        "commit": _commit(),
+        "torch": torch.__version__,
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, CPU",
+        "stages": {name: _stage(work, name) for name in _STAGES},
+        "quality": _quality(work, target),
+        "sha256": dict(_hashes(target)),
+    }
+    (target / "card.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    (target / "README.md").write_text("\n".join(_lines(facts)) + "\n", encoding="utf-8")
+
+
+def _stage(work: Work, name: str) -> Mapping[str, Any]:
+    log = (work.folder / f"{name}.log.jsonl").read_text(encoding="utf-8").splitlines()
+    entries = [json.loads(line) for line in log]
+    # The clock of the log starts again with each sitting.
+    ends = [
+        entry["seconds"]
+        for entry, following in zip(entries, [*entries[1:], {"seconds": -1}], strict=True)
+        if following["seconds"] < entry["seconds"]
+    ]
+    return {
+        "data": _STAGES[name],
+        "seed": _SEEDS[name],
+        "steps": entries[-1]["step"] + 1,
+        "seconds": round(sum(ends)),
+        "last_loss": entries[-1]["loss"],
+    }
+
+
+def _quality(work: Work, target: Path) -> Mapping[str, Any]:
+    pool = work.examined
+    pictures = pool.pixels()
+    autoencoder = AutoencoderKL.from_pretrained(target / "base" / "vae", torch_dtype=torch.float32)
+    judge = load_judge(target / "judge.safetensors")
+    truth, passed = to_unit(pictures), restored(autoencoder, pictures)
+    styles = len(pool.styles)
+    psnr = {
+        style: round(peak_signal_to_noise(passed[place::styles], truth[place::styles]), 2)
+        for place, style in enumerate(pool.styles)
+    }
+    return {
+        "pictures": pool.count,
+        "autoencoder_psnr_db": psnr,
+        "judge_on_drawings": _rounded(judge_accuracy(judge, truth, pool)),
+        "judge_on_restored": _rounded(judge_accuracy(judge, passed, pool)),
+    }
+
+
+def _rounded(shares: Mapping[str, float]) -> Mapping[str, float]:
+    return {name: round(share, 4) for name, share in shares.items()}
+
+
+def _hashes(target: Path) -> Iterator[tuple[str, str]]:
+    for path in sorted(target.rglob("*.safetensors")):
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        yield path.relative_to(target).as_posix(), digest
+
+
+def _commit() -> str:
+    """Return the commit of the sources, or an empty string outside a checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return found.stdout.strip()
+
+
+def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
+    quality = facts["quality"]
+    yield "# The playground's weights"
+    yield ""
+    yield (
+        "A Stable Diffusion 1.x in miniature (128x128 pictures, 16x16x4 latents) and a judge of "
+        "its pictures, trained by `python -m loraloom.jobs.build_playground` from drawings of this "
+        "package alone. No other data, no other weights. Apache-2.0, like the package."
+    )
+    yield ""
+    yield f"Made {facts['made']} at commit {facts['commit'] or 'unknown'}, "
+    yield f"torch {facts['torch']}, {facts['machine']}."
+    yield ""
+    yield "| stage | data | seed | steps | seconds |"
+    yield "|---|---|---|---|---|"
+    for name, stage in facts["stages"].items():
+        yield (
+            f"| {name} | {stage['data']} | {stage['seed']} | {stage['steps']} "
+            f"| {stage['seconds']} |"
+        )
+    yield ""
+    yield f"Measured on {quality['pictures']} drawings that nothing was trained on:"
+    yield ""
+    yield "| autoencoder | " + " | ".join(quality["autoencoder_psnr_db"]) + " |"
+    yield "|---|" + "---|" * len(quality["autoencoder_psnr_db"])
+    yield "| PSNR, dB | " + " | ".join(map(str, quality["autoencoder_psnr_db"].values())) + " |"
+    yield ""
+    yield "| judge, share right | " + " | ".join(quality["judge_on_drawings"]) + " |"
+    yield "|---|" + "---|" * len(quality["judge_on_drawings"])
+    for row in ("drawings", "restored"):
+        values = quality[f"judge_on_{row}"].values()
+        yield f"| {row} | " + " | ".join(f"{value:.2%}" for value in values) + " |"
+    yield ""
+    yield "| file | sha256 |"
+    yield "|---|---|"
+    for name, digest in facts["sha256"].items():
+        yield f"| `{name}` | `{digest}` |"

@@ -1,0 +1,59 @@
+"""The fixed facts of the build: seeds, pools, and where each stage keeps its work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+from loraloom.jobs.building.pool import Pool
+from loraloom.playground.styles import STYLES
+
+AUTOENCODER_SEED, BASE_SEED, JUDGE_SEED = 1, 2, 3
+MERGES = 2000
+CAPTIONS_PER_PICTURE = 3
+
+
+@final
+@dataclass(frozen=True)
+class Work:
+    """The folder of a build, outside the package: pools, checkpoints and logs."""
+
+    folder: Path
+
+    @property
+    def all_styles(self) -> Pool:
+        """Pictures of every style, for the autoencoder: Stable Diffusion's saw all pictures too."""
+        return Pool(
+            folder=self.folder / "pool-all",
+            seed=1,
+            count=9000,
+            styles=tuple(STYLES),
+            held_out=None,
+            pair_share=0.3,
+        )
+
+    @property
+    def plain(self) -> Pool:
+        """Plain pictures without the held-out combinations, for the base."""
+        return Pool(folder=self.folder / "pool-plain", seed=2, count=32000, styles=("plain",))
+
+    @property
+    def judged(self) -> Pool:
+        """Single things in every style, for the judge."""
+        return self._single("pool-judge", seed=3, count=24000)
+
+    @property
+    def examined(self) -> Pool:
+        """Pictures that nothing is trained on, for measuring judge and autoencoder."""
+        return self._single("pool-examined", seed=4, count=3000)
+
+    def _single(self, name: str, seed: int, count: int) -> Pool:
+        return Pool(
+            folder=self.folder / name,
+            seed=seed,
+            count=count,
+            styles=tuple(STYLES),
+            held_out=None,
+            pair_share=0.0,
+        )

@@ -1,0 +1,235 @@
+"""A recipe: every option of a training run, for one adapter or several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache, partial
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self, final
+
+from pydantic import BeforeValidator
+
+from loraloom.data.options import DataOptions
+from loraloom.errors import LoraLoomError, UsageError
+from loraloom.events import Warned
+from loraloom.jobs.gathering import gather
+from loraloom.jobs.keys import Key, index, keys_of
+from loraloom.jobs.layers import flag_layer, read_layer
+from loraloom.jobs.naming import named
+from loraloom.jobs.settling import collect, raise_all, settle
+from loraloom.jobs.toml import lines_of
+from loraloom.options import AbstractOptions, option
+from loraloom.training.options import NetworkOptions, OptimizerOptions, TrainingOptions
+
+Precision = Literal["auto", "fp32", "fp16", "bf16"]
+
+_PRECISIONS: Final = {
+    "no": "fp32",
+    "float": "fp32",
+    "float32": "fp32",
+    "half": "fp16",
+    "float16": "fp16",
+    "bfloat16": "bf16",
+}
+_ONCE: Final = ("overwrite", "dry_run")
+
+
+def precision(value: Any) -> Any:
+    """Read the other names of floating-point types; "no" is kohya's for 32 bits."""
+    return _PRECISIONS.get(value.lower(), value.lower()) if isinstance(value, str) else value
+
+
+def _prompts(value: Any) -> Any:
+    """Put the lines of a `.txt` file in its place; `#` begins a comment line, as in sd-scripts."""
+    found: list[Any] = []
+    for item in value:
+        if not (isinstance(item, str) and item.lower().endswith(".txt")):
+            found.append(item)
+            continue
+        try:
+            lines = Path(item).read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError("recipe.prompts_unreadable", path=item, reason=error) from error
+        found.extend(s for line in lines if (s := line.strip()) and not s.startswith("#"))
+    return tuple(found)
+
+
+@final
+class AdapterOptions(AbstractOptions):
+    """Everything that one adapter of a run may have of its own."""
+
+    name: str = option(
+        en="Name of the adapter and of its file.",
+        ko="어댑터와 그 파일의 이름.",
+        aliases=("output_name",),
+        min_length=1,
+    )
+    data: DataOptions
+    network: NetworkOptions
+    optimizer: OptimizerOptions
+    training: TrainingOptions
+
+
+@final
+class Recipe(AbstractOptions):
+    """The options of the run, and one or several adapters trained in it over one frozen base."""
+
+    pretrained_model_name_or_path: str = option(
+        en="Base model: playground (comes with the package), a folder, a checkpoint file, or a "
+        "name on the hub.",
+        ko="기본 모델: playground(패키지에 포함), 폴더, 체크포인트 파일 또는 허브의 이름.",
+        aliases=("model", "m", "name_or_path", "base_model"),
+        min_length=1,
+    )
+    output_dir: Path = option(
+        Path("output"),
+        en="Folder that receives the adapter files and the run's own folder.",
+        ko="어댑터 파일과 실행 기록 폴더가 놓일 폴더.",
+        aliases=("o",),
+    )
+    output_name: str | None = option(
+        None,
+        en="Name of the run, and of its adapter where there is one; without it, the trigger word "
+        "or the training folder's name.",
+        ko="실행의 이름이며 어댑터가 하나면 그 이름도 됩니다. 지정하지 않으면 트리거 단어나 "
+        "학습 폴더의 이름을 씁니다.",
+        aliases=("name",),
+        min_length=1,
+    )
+    save_format: Literal["kohya", "diffusers", "peft"] = option(
+        "kohya",
+        en="Naming of the weights in the file; kohya's is read by web UIs.",
+        ko="파일 안의 가중치 이름 방식. kohya 방식은 웹 UI에서 읽을 수 있습니다.",
+        aliases=("save_as",),
+    )
+    save_precision: Annotated[Literal["fp32", "fp16", "bf16"], BeforeValidator(precision)] = option(
+        "fp32",
+        en="Number type in the file; fp16 halves it.",
+        ko="파일에 저장할 수의 형식. fp16은 크기를 절반으로 줄입니다.",
+    )
+    save_every_n_steps: int | None = option(
+        None,
+        en="Save the adapter every so many steps, besides at the end.",
+        ko="끝날 때 외에 이 스텝마다 어댑터를 저장합니다.",
+        aliases=("save_every", "checkpointing_steps"),
+        unit="steps",
+        ge=1,
+    )
+    save_every_n_epochs: int | None = option(
+        None,
+        en="Save the adapter every so many epochs, besides at the end.",
+        ko="끝날 때 외에 이 에포크마다 어댑터를 저장합니다.",
+        unit="epochs",
+        ge=1,
+    )
+    sample_prompts: Annotated[tuple[str, ...], BeforeValidator(_prompts)] = option(
+        (),
+        en="Prompts to draw with the adapter as it is; a name ending in .txt is a file with one "
+        "per line. --n, --w, --h, --d, --l and --s inside a prompt mean what they do in kohya's.",
+        ko="학습 중인 어댑터로 그려 볼 프롬프트. .txt로 끝나면 한 줄에 하나씩 적은 파일입니다. "
+        "프롬프트 안의 --n, --w, --h, --d, --l, --s는 kohya와 같은 뜻입니다.",
+        aliases=("sample_prompt", "validation_prompt", "validation_prompts"),
+    )
+    sample_every_n_steps: int | None = option(
+        None,
+        en="Draw the sample prompts every so many steps, besides at the end.",
+        ko="끝날 때 외에 이 스텝마다 샘플 프롬프트를 그립니다.",
+        aliases=("sample_every", "validation_steps"),
+        unit="steps",
+        ge=1,
+    )
+    sample_every_n_epochs: int | None = option(
+        None,
+        en="Draw the sample prompts every so many epochs, besides at the end.",
+        ko="끝날 때 외에 이 에포크마다 샘플 프롬프트를 그립니다.",
+        aliases=("validation_epochs",),
+        unit="epochs",
+        ge=1,
+    )
+    sample_at_first: bool = option(
+        False,
+        en="Draw the sample prompts before the first step too, to see the base alone.",
+        ko="첫 스텝 전에도 샘플을 그려 기본 모델만의 결과를 봅니다.",
+    )
+    device: str = option(
+        "auto",
+        en="Where to compute: auto, cpu, cuda, cuda:1 or mps.",
+        ko="계산할 장치: auto, cpu, cuda, cuda:1, mps.",
+    )
+    mixed_precision: Annotated[Precision, BeforeValidator(precision)] = option(
+        "auto",
+        en="Number type of the frozen base; auto takes bf16 where the device is good at it, and "
+        "fp32 elsewhere. What is trained stays in fp32.",
+        ko="고정된 기본 모델의 수 형식. auto는 장치가 잘 지원하면 bf16, 아니면 fp32를 씁니다. "
+        "학습하는 값은 fp32로 유지합니다.",
+        aliases=("dtype",),
+    )
+    overwrite: bool = option(
+        False,
+        en="Replace files of an earlier run that has the same name.",
+        ko="이름이 같은 이전 실행의 파일을 덮어씁니다.",
+    )
+    dry_run: bool = option(
+        False,
+        en="Check everything and show the plan, without training.",
+        ko="학습하지 않고 모든 것을 검사해 계획만 보여 줍니다.",
+    )
+    adapters: tuple[AdapterOptions, ...]
+
+    @classmethod
+    def load(cls, *paths: Path | str, overrides: Mapping[str, Any] | None = None) -> Self:
+        """Return the recipe of TOML files in rising precedence, then `overrides` by any name.
+
+        `overrides["adapters"]` may be a list of mappings, one per adapter. Everything that is off
+        is told in one `UsageError`.
+        """
+        return cls.read(*paths, overrides=overrides)[0]
+
+    @classmethod
+    def read(
+        cls, *paths: Path | str, overrides: Mapping[str, Any] | None = None
+    ) -> tuple[Self, tuple[Warned, ...]]:
+        """Do as `load`, and return also what a person should know about the keys given."""
+        files = [read_layer(Path(path)) for path in paths]
+        gathered = gather(files, flag_layer(overrides or {}), *known_keys())
+        tables = named(gathered.adapters)
+        errors: list[LoraLoomError] = []
+        adapters = collect(errors, (partial(settle, AdapterOptions, table) for table in tables))
+        runs = collect(errors, [partial(settle, cls, gathered.run, adapters=adapters)])
+        raise_all(errors)
+        return runs[0], gathered.notes
+
+    @property
+    def run_name(self) -> str:
+        """The name of the run: as given, else its adapters' names."""
+        names = [adapter.name for adapter in self.adapters]
+        if self.output_name is not None:
+            return self.output_name
+        return "+".join(names) if len(names) <= 3 else f"{names[0]}+{len(names) - 1}"
+
+    @property
+    def run_dir(self) -> Path:
+        """The folder of everything about the run that is not an adapter file."""
+        return self.output_dir / f"{self.run_name}.run"
+
+    def to_toml(self) -> str:
+        """Return the recipe as a file that loads to the same recipe.
+
+        Left out is what asks about one start of the program: `overwrite` and `dry_run`.
+        """
+        lines = list(lines_of(self, without=_ONCE, notes={}))
+        for adapter in self.adapters:
+            network, rate = adapter.network, adapter.optimizer.learning_rate
+            notes = {
+                "network_alpha": f"{network.alpha}, half of network_dim",
+                "unet_lr": f"{rate}, as learning_rate",
+                "text_encoder_lr": f"{rate}, as learning_rate",
+            }
+            lines += ["", "[[adapters]]", *lines_of(adapter, notes=notes)]
+        return "\n".join(lines) + "\n"
+
+
+@cache
+def known_keys() -> tuple[Mapping[str, Key], Mapping[str, Key]]:
+    """Return the keys of the run and those of an adapter, by spelling."""
+    return index(keys_of(Recipe)), index(keys_of(AdapterOptions))

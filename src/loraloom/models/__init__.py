@@ -1,0 +1,1 @@
+"""Model families: what each does differently, behind one interface."""

@@ -1,0 +1,93 @@
+"""Stable Diffusion 1.x from a diffusers folder or a single checkpoint file."""
+
+# The model classes of diffusers and transformers are only partly typed.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from safetensors import SafetensorError
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from loraloom.errors import ModelError
+from loraloom.models.quiet import without_progress_bars
+from loraloom.models.sd1.stable_diffusion import StableDiffusion
+
+
+def load_folder(
+    folder: Path, title: str, device: torch.device, dtype: torch.dtype
+) -> StableDiffusion:
+    """Load the parts of a diffusers folder; a missing or broken part is a `ModelError`."""
+    _require_parts(folder)
+    settings: dict[str, Any] = {"local_files_only": True, "use_safetensors": True}
+    try:
+        unet = UNet2DConditionModel.from_pretrained(
+            folder, subfolder="unet", torch_dtype=dtype, **settings
+        )
+        vae = AutoencoderKL.from_pretrained(folder, subfolder="vae", torch_dtype=dtype, **settings)
+        with without_progress_bars():
+            text_encoder = CLIPTextModel.from_pretrained(
+                folder, subfolder="text_encoder", dtype=dtype, **settings
+            )
+        tokenizer = CLIPTokenizer.from_pretrained(
+            folder, subfolder="tokenizer", local_files_only=True
+        )
+        scheduler = json.loads(
+            (folder / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8")
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise ModelError("model.unreadable", path=folder, reason=error) from error
+    return StableDiffusion(
+        unet=unet.to(device),
+        vae=vae.to(device),
+        text_encoder=text_encoder.to(device),
+        tokenizer=tokenizer,
+        scheduler_config=scheduler,
+        title=title,
+        weight_files=tuple(sorted((folder / "unet").glob("*.safetensors"))),
+    )
+
+
+def load_file(
+    path: Path, title: str, device: torch.device, dtype: torch.dtype, config: Path | None
+) -> StableDiffusion:
+    """Load a single-file checkpoint in the original (LDM) layout.
+
+    Such a file holds no configuration and no tokenizer: `config` is a diffusers folder of the
+    same architecture to take them from; without it they come from the hub, by diffusers' rules.
+    """
+    # Imported here because it brings image processors that folders never need.
+    from diffusers import StableDiffusionPipeline
+
+    source: dict[str, Any] = {} if config is None else {"config": str(config)}
+    try:
+        pipeline: Any = StableDiffusionPipeline.from_single_file(
+            str(path),
+            torch_dtype=dtype,
+            safety_checker=None,
+            local_files_only=config is not None,
+            **source,
+        )
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        raise ModelError("model.single_file", path=path, reason=error) from error
+    return StableDiffusion(
+        unet=pipeline.unet.to(device),
+        vae=pipeline.vae.to(device),
+        text_encoder=pipeline.text_encoder.to(device),
+        tokenizer=pipeline.tokenizer,
+        scheduler_config=dict(pipeline.scheduler.config),
+        title=title,
+        weight_files=(path,),
+    )
+
+
+def _require_parts(folder: Path) -> None:
+    for part in ("unet", "vae", "text_encoder", "tokenizer", "scheduler"):
+        if not (folder / part).is_dir():
+            raise ModelError("model.part_missing", path=folder, part=part)

@@ -1,0 +1,138 @@
+"""The networks of Stable Diffusion 1.x: a U-Net conditioned on CLIP text states, and a VAE."""
+
+# The model classes of diffusers and transformers are only partly typed.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar, final
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from loraloom.errors import ModelError, UsageError
+from loraloom.models.conditioning import Conditioning
+from loraloom.models.model import AbstractModel, Latents, Pixels
+from loraloom.models.noising import Noising
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StableDiffusion(AbstractModel):
+    """One Stable Diffusion 1.x base, frozen: no parameter of it ever asks for a gradient."""
+
+    family: ClassVar[str] = "sd1"
+
+    unet: UNet2DConditionModel
+    vae: AutoencoderKL
+    text_encoder: CLIPTextModel
+    tokenizer: CLIPTokenizer
+    scheduler_config: Mapping[str, Any]
+    title: str
+    weight_files: tuple[Path, ...]
+
+    def __post_init__(self) -> None:
+        for network in (self.unet, self.vae, self.text_encoder):
+            network.eval().requires_grad_(False)
+
+    @property
+    def name(self) -> str:
+        return self.title
+
+    @property
+    def networks(self) -> Mapping[str, nn.Module]:
+        return MappingProxyType({"unet": self.unet, "text_encoder": self.text_encoder})
+
+    @cached_property
+    def noising(self) -> Noising:
+        return Noising.from_config(self.scheduler_config)
+
+    @property
+    def _vae_factor(self) -> int:
+        return 2 ** (len(self.vae.config["block_out_channels"]) - 1)
+
+    @property
+    def resolution(self) -> int:
+        return self.unet.config["sample_size"] * self._vae_factor
+
+    @property
+    def resolution_step(self) -> int:
+        return self._vae_factor * 2 ** (len(self.unet.config["block_out_channels"]) - 1)
+
+    @property
+    def device(self) -> torch.device:
+        return self.unet.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.unet.dtype
+
+    def base_hash(self) -> str:
+        digest = hashlib.sha256()
+        for path in self.weight_files:
+            with path.open("rb") as file:
+                while chunk := file.read(1 << 20):
+                    digest.update(chunk)
+        return digest.hexdigest()
+
+    def latent_shape(self, width: int, height: int) -> tuple[int, int, int]:
+        step = self.resolution_step
+        if min(width, height) < step or width % step or height % step:
+            raise UsageError("model.size", width=width, height=height, step=step)
+        channels: int = self.unet.config["in_channels"]
+        return channels, height // self._vae_factor, width // self._vae_factor
+
+    def encode_image(self, pixels: Pixels) -> tuple[Latents, Latents]:
+        posterior = self.vae.encode(pixels.to(self.vae.device, self.vae.dtype)).latent_dist
+        scale: float = self.vae.config["scaling_factor"]
+        return posterior.mean * scale, posterior.std * scale
+
+    def decode(self, latents: Latents) -> Pixels:
+        scale: float = self.vae.config["scaling_factor"]
+        pixels: Tensor = self.vae.decode(latents.to(self.vae.dtype) / scale).sample
+        return pixels.clamp(-1, 1)
+
+    def encode_text(self, prompts: Sequence[str], clip_skip: int = 1) -> Conditioning:
+        tokens = self.tokenizer(
+            list(prompts),
+            padding="max_length",
+            max_length=self.tokenizer.model_max_length,
+            truncation=True,
+            return_tensors="pt",
+        )
+        ids: Int[Tensor, "batch tokens"] = tokens["input_ids"].to(self.text_encoder.device)
+        if clip_skip == 1:
+            return Conditioning(self.text_encoder(ids).last_hidden_state)
+        layers = self.text_encoder(ids, output_hidden_states=True).hidden_states
+        if not 1 <= clip_skip < len(layers):
+            raise UsageError("model.clip_skip", value=clip_skip, most=len(layers) - 1)
+        # transformers 4 keeps the norm one level down.
+        body: Any = getattr(self.text_encoder, "text_model", self.text_encoder)
+        states: Float[Tensor, "batch tokens width"] = body.final_layer_norm(layers[-clip_skip])
+        return Conditioning(states)
+
+    def count_tokens(self, prompt: str) -> int:
+        ids: list[int] = self.tokenizer(prompt)["input_ids"]
+        return len(ids) - 2
+
+    @property
+    def token_limit(self) -> int:
+        return self.tokenizer.model_max_length - 2
+
+    def predict(
+        self, noisy: Latents, t: Int[Tensor, " batch"], conditioning: Conditioning
+    ) -> Latents:
+        prediction: Tensor = self.unet(noisy, t, encoder_hidden_states=conditioning.states).sample
+        if prediction.shape != noisy.shape:
+            raise ModelError("model.output", shape=tuple(prediction.shape))
+        return prediction

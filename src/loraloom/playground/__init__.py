@@ -1,0 +1,1 @@
+"""The playground: an embedded world of drawn scenes with known truth."""

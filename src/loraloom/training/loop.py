@@ -1,0 +1,115 @@
+"""The training loop: one forward and one backward pass for the rows of all adapters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from loraloom.adapters.attach import Attachment
+from loraloom.events import Event, Stepped
+from loraloom.models.conditioning import Conditioning
+from loraloom.models.model import AbstractModel
+from loraloom.training.objective import Noised, draw_noise, losses
+from loraloom.training.trainee import Trainee
+
+AfterStep = Callable[[int, Sequence[Trainee]], Iterator[Event]]
+"""(step, the adapters that took it) -> events: where a job saves files and draws samples."""
+
+
+def train(
+    model: AbstractModel,
+    attachment: Attachment,
+    trainees: Sequence[Trainee],
+    *,
+    after_step: AfterStep,
+    stop: Callable[[], bool],
+) -> Iterator[Event]:
+    """Train all adapters to their own last steps, or until `stop` says so after a step.
+
+    Every step packs the rows of all adapters that are not finished into one batch, each row worn
+    by its own adapter alone. The loss of an adapter is the mean over its own rows and gradients
+    cannot cross rows, so each comes out as if it were trained alone, up to rounding. A gradient
+    that is not finite is `Diverged`.
+    """
+    total = max((trainee.tuning.steps for trainee in trainees), default=0)
+    for step in range(1, total + 1):
+        active = [trainee for trainee in trainees if not trainee.finished]
+        rates = {trainee.name: trainee.learning_rate for trainee in active}
+        means = _gradients(model, attachment, active)
+        norms = {trainee.name: trainee.update() for trainee in active}
+        yield Stepped(
+            step=step,
+            total=total,
+            epoch=max(trainee.epoch for trainee in active),
+            losses=means,
+            learning_rates=rates,
+            gradient_norms=norms,
+        )
+        yield from after_step(step, active)
+        if stop():
+            return
+
+
+def _gradients(
+    model: AbstractModel, attachment: Attachment, active: Sequence[Trainee]
+) -> dict[str, float]:
+    """Add up the gradients of one step; return each adapter's mean loss."""
+    sums = dict.fromkeys((trainee.name for trainee in active), 0.0)
+    for turn in range(max(trainee.tuning.accumulation for trainee in active)):
+        taking = [trainee for trainee in active if turn < trainee.tuning.accumulation]
+        drawn = [_draw(model, attachment, trainee) for trainee in taking]
+        for group in _by_shape([noised for noised, _ in drawn]):
+            members = [taking[i] for i in group]
+            sizes = [len(drawn[i][0].clean) for i in group]
+            _route(attachment, members, sizes)
+            each = losses(
+                model,
+                Noised.joined([drawn[i][0] for i in group]),
+                Conditioning.joined([drawn[i][1] for i in group]),
+            )
+            own = [
+                rows.mean() / trainee.tuning.accumulation
+                for trainee, rows in zip(members, each.split(sizes), strict=True)
+            ]
+            torch.stack(own).sum().backward()
+            for trainee, mean in zip(members, own, strict=True):
+                sums[trainee.name] += mean.item()
+    return sums
+
+
+def _draw(
+    model: AbstractModel, attachment: Attachment, trainee: Trainee
+) -> tuple[Noised, Conditioning]:
+    rows = trainee.feed.rows()
+    trainee.epoch = rows.epoch
+    noised = draw_noise(
+        rows.clean,
+        model.noising,
+        trainee.noise,
+        noise_offset=trainee.tuning.noise_offset,
+        min_snr_gamma=trainee.tuning.min_snr_gamma,
+    )
+    attachment.set_strengths({trainee.name: 1.0})
+    return noised, trainee.encode(rows.captions)
+
+
+def _by_shape(draws: Sequence[Noised]) -> Iterator[list[int]]:
+    """Yield the indices of draws of each latent shape: those can share a forward pass."""
+    shapes = dict.fromkeys(draw.clean.shape[1:] for draw in draws)
+    for shape in shapes:
+        yield [i for i, draw in enumerate(draws) if draw.clean.shape[1:] == shape]
+
+
+def _route(attachment: Attachment, members: Sequence[Trainee], sizes: Sequence[int]) -> None:
+    """Let each adapter be worn by its own rows of the batch, and by no other."""
+    if len(members) == 1:
+        attachment.set_strengths({members[0].name: 1.0})
+        return
+    owner = torch.repeat_interleave(torch.tensor(list(sizes)))
+    worn: dict[str, Float[Tensor, " batch"]] = {
+        trainee.name: (owner == index).float() for index, trainee in enumerate(members)
+    }
+    attachment.set_strengths(worn)

@@ -1,0 +1,33 @@
+"""The table of optimizers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final, final
+
+import torch
+from torch import nn
+
+
+@final
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Parameters that share a learning rate."""
+
+    parameters: tuple[nn.Parameter, ...]
+    learning_rate: float
+
+
+def _adamw(groups: Iterable[ParameterGroup], arguments: Mapping[str, Any]) -> torch.optim.Optimizer:
+    rows = [{"params": group.parameters, "lr": group.learning_rate} for group in groups]
+    return torch.optim.AdamW(rows, **arguments)
+
+
+OPTIMIZERS: Final[
+    Mapping[
+        str, Callable[[Iterable[ParameterGroup], Mapping[str, Any]], torch.optim.Optimizer]
+    ]
+] = MappingProxyType({"adamw": _adamw})
+"""Lower-case name -> builder from groups and the optimizer's own arguments."""

@@ -1,0 +1,113 @@
+"""One adapter in training: its data, its random streams, its optimizer and its progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, final
+
+import torch
+from torch import Tensor, nn
+
+from loraloom.adapters.attach import Attachment
+from loraloom.errors import Diverged
+from loraloom.models.conditioning import Conditioning
+from loraloom.models.model import Latents
+from loraloom.training.optimizers import OPTIMIZERS, ParameterGroup
+from loraloom.training.schedules import SCHEDULES
+
+
+@final
+@dataclass(frozen=True)
+class Rows:
+    """The pictures of one batch of one adapter: latents as drawn, captions as composed."""
+
+    clean: Latents
+    captions: Sequence[str]
+    epoch: int
+
+
+class Feed(Protocol):
+    """An adapter's endless stream of training rows."""
+
+    def rows(self) -> Rows:
+        """Return the next batch."""
+        ...
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """How one adapter is trained.
+
+    `learning_rates` are by part; `schedule` and `optimizer` name rows of their tables;
+    `accumulation` batches make one step; a `max_gradient_norm` of 0 clips nothing.
+    """
+
+    steps: int
+    learning_rates: Mapping[str, float]
+    schedule: str = "constant"
+    warmup: int = 0
+    optimizer: str = "adamw"
+    optimizer_arguments: Mapping[str, Any]
+    max_gradient_norm: float = 1.0
+    accumulation: int = 1
+    noise_offset: float = 0.0
+    min_snr_gamma: float | None = None
+
+
+@final
+class Trainee:
+    """One adapter on its way; nothing in here knows of the others."""
+
+    def __init__(
+        self,
+        name: str,
+        attachment: Attachment,
+        tuning: Tuning,
+        feed: Feed,
+        noise: torch.Generator,
+        encode: Callable[[Sequence[str]], Conditioning],
+    ) -> None:
+        self.name = name
+        self.tuning = tuning
+        self.feed = feed
+        self.noise = noise
+        self.encode = encode
+        self.step = 0
+        self.epoch = 1
+        groups = [
+            ParameterGroup(tuple(attachment.parameters(name, part)), rate)
+            for part, rate in tuning.learning_rates.items()
+        ]
+        self._parameters: list[nn.Parameter] = [p for group in groups for p in group.parameters]
+        self._optimizer = OPTIMIZERS[tuning.optimizer](groups, tuning.optimizer_arguments)
+        self._peaks = [group.learning_rate for group in groups]
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are done."""
+        return self.step >= self.tuning.steps
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the next step, of the first group (the U-Net where it is trained)."""
+        return self._peaks[0] * self._factor()
+
+    def update(self) -> float:
+        """Clip the gradients, take one step, and return the gradients' norm before clipping."""
+        limit = self.tuning.max_gradient_norm or float("inf")
+        norm: Tensor = nn.utils.clip_grad_norm_(self._parameters, limit)
+        if not torch.isfinite(norm):
+            raise Diverged("train.diverged", adapter=self.name, step=self.step + 1)
+        factor = self._factor()
+        for group, peak in zip(self._optimizer.param_groups, self._peaks, strict=True):
+            group["lr"] = peak * factor
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        self.step += 1
+        return norm.item()
+
+    def _factor(self) -> float:
+        schedule = SCHEDULES[self.tuning.schedule]
+        return schedule(self.step, self.tuning.steps, self.tuning.warmup)
