@@ -8,6 +8,8 @@ import pytest
 import torch
 from hypothesis import settings
 
+from .tiny_base import tiny_base as tiny_base
+
 # The same examples on every machine, and no deadline: a first call may import for seconds.
 settings.register_profile("loraloom", derandomize=True, deadline=None)
 

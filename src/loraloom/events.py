@@ -1,4 +1,4 @@
-"""What a job yields while it works. Plain data: a terminal prints it, a page streams it, a test asserts on it."""
+"""What a job yields while it works: plain data to print, to stream or to assert on."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Advanced(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Stepped(Event):
-    """One optimizer step of one or several adapters: loss, learning rate and gradient norm by name."""
+    """One optimizer step: loss, learning rate and gradient norm of each adapter by name."""
 
     step: int
     total: int

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from loraloom.adapters.adapter import Adapter as Adapter
     from loraloom.adapters.adapter import Origin as Origin
-    from loraloom.adapters.attach import Attachment as Attachment
-    from loraloom.adapters.attach import attach as attach
+    from loraloom.adapters.attachment import Attachment as Attachment
+    from loraloom.adapters.attachment import attach as attach
     from loraloom.adapters.card import Card as Card
     from loraloom.adapters.delta import AbstractDelta as AbstractDelta
     from loraloom.adapters.kinds import KINDS as KINDS
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 _HOMES = {
     "AbstractDelta": "delta",
     "Adapter": "adapter",
-    "Attachment": "attach",
+    "Attachment": "attachment",
     "Card": "card",
     "KINDS": "kinds",
     "Lora": "lora",
     "Origin": "adapter",
     "Site": "site",
-    "attach": "attach",
+    "attach": "attachment",
 }
 
 

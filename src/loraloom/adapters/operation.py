@@ -1,4 +1,4 @@
-"""What a layer does with its weight, as a value: so that an adapter can do the same with its own."""
+"""What a layer does with its weight, as a value, so that an adapter can do the same."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from loraloom.cli import session as terminal
 from loraloom.cli.flags import WORDS, borrowed_flags, flags_of, given, spread
 from loraloom.cli.help import Help, help_text
 from loraloom.cli.session import Session
-from loraloom.jobs.keys import Key
+from loraloom.jobs.keys import Key, plain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +37,15 @@ class Command:
     words: str = ""
     borrows: bool = False
 
+    @property
+    def code(self) -> str:
+        """The code of its sentence in the catalogue, and the start of its others'."""
+        return f"cli.{self.name.replace(' ', '_')}"
+
     def help(self) -> Help:
         """Return what its help page tells."""
-        return Help(name=self.name, words=self.words, keys=(*self.keys(), *terminal.KEYS))
+        keys = (*self.keys(), *terminal.KEYS)
+        return Help(name=self.name, code=self.code, words=self.words, keys=keys)
 
     def built(self, language: str) -> click.Command:
         """Return the command for the parser, with its help in a language."""
@@ -56,20 +62,25 @@ class _Parser(click.Command):
             callback=click.pass_context(self._run),
             context_settings={
                 "help_option_names": ["-h", "--help"],
-                "token_normalize_func": lambda word: word.replace("-", "_"),
+                "token_normalize_func": plain,
             },
         )
         self._command = command
         self._language = language
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, spread(args) if self._command.borrows else args)
+        try:
+            return super().parse_args(ctx, spread(args) if self._command.borrows else args)
+        except click.BadOptionUsage as error:
+            error.ctx = error.ctx or ctx  # so that what the option is can be looked up
+            raise
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         everything = bool(ctx.meta.get(_EVERYTHING))
         formatter.write(help_text(self._command.help(), self._language, everything=everything))
 
     def _run(self, ctx: click.Context, **parameters: Any) -> int:
+        terminal.check(parameters)
         own = {key.name for key in terminal.KEYS}
         flags = {name: value for name, value in given(parameters).items() if name not in own}
         request = Request(words=tuple(parameters.get(WORDS, ())), flags=flags)

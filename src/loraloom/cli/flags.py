@@ -58,7 +58,7 @@ def by_key(spelled: Mapping[str, Any], keys: Iterable[Key]) -> dict[str, Given]:
 
 
 def spread(arguments: Sequence[str]) -> list[str]:
-    """Repeat the flag before every `key=value` of `--network_args a=1 b=2`, as argparse reads it."""
+    """Repeat the flag before each word of `--network_args a=1 b=2`, which argparse reads so."""
     spread_out: list[str] = []
     flag = ""
     for word in arguments:
@@ -76,6 +76,4 @@ def spread(arguments: Sequence[str]) -> list[str]:
 
 def _valued(spelling: str, *, repeats: bool) -> click.Option:
     names = [f"--{spelling}"] + ([f"-{spelling}"] if len(spelling) == 1 else [])
-    return click.Option(
-        [spelling, *names], type=click.UNPROCESSED, multiple=repeats, default=None
-    )
+    return click.Option([spelling, *names], type=click.UNPROCESSED, multiple=repeats, default=None)

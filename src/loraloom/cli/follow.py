@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
+from itertools import chain
 from typing import Any
 
 from loraloom.cli.interruption import Interruption
@@ -29,26 +30,23 @@ def follow(
     """
     if session.json and session.events == "-":
         raise UsageError("cli.json_and_events")
-    tally, log = Tally(), EventLog(session)
-    with closing(log), Interruption(lambda: _acknowledge(session)) as interruption:
-        with closing(progress_for(session)) as progress:
-
-            def take(event: Event) -> None:
+    tally = Tally()
+    with (
+        closing(EventLog(session)) as log,
+        Interruption(lambda: _acknowledge(session)) as interruption,
+        closing(progress_for(session)) as progress,
+    ):
+        events = job(interruption.stop)
+        try:
+            for event in chain(notes, events):
                 log.write(event)
                 tally.add(event, session)
                 progress.show(event)
-
-            for note in notes:
-                take(note)
-            events = job(interruption.stop)
-            try:
-                for event in events:
-                    take(event)
-            except LoraLoomError as error:
-                log.fail(error)
-                raise
-            finally:
-                _let_go(events)
+        except LoraLoomError as error:
+            log.fail(error)
+            raise
+        finally:
+            _let_go(events)
     _tell(session, tally, advice)
     interrupted = tally.finished is not None and tally.finished.interrupted
     return interruption.exit_code if interrupted else 0
@@ -66,7 +64,8 @@ def _tell(session: Session, tally: Tally, advice: Advice | None) -> None:
     code = "progress.interrupted" if tally.finished.interrupted else "progress.finished"
     print(session.say(code, time=clock(tally.finished.seconds)), file=session.err)
     if lines := advice(tally) if advice else ():
-        print(session.say("progress.next"), *(f"  {line}" for line in lines), sep="\n", file=session.err)  # fmt: skip
+        shown = [session.say("progress.next"), *(f"  {line}" for line in lines)]
+        print(*shown, sep="\n", file=session.err)
 
 
 def _acknowledge(session: Session) -> None:

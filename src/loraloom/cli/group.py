@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
 
 import click
 
+from loraloom.cli import session as terminal
 from loraloom.cli.columns import definitions, wrapped
 from loraloom.cli.command import Command
+from loraloom.cli.flags import flags_of
 from loraloom.errors import UsageError
 from loraloom.jobs.keys import nearest
 from loraloom.text import say
@@ -19,6 +23,7 @@ class Group(click.Group):
     def __init__(self, prefix: str, commands: Sequence[Command], language: str) -> None:
         super().__init__(
             prefix or "loraloom",
+            params=[*flags_of(terminal.KEYS), *(() if prefix else (_version(),))],
             no_args_is_help=False,
             invoke_without_command=True,
             callback=click.pass_context(_help_alone),
@@ -53,12 +58,11 @@ class Group(click.Group):
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         usage = f"loraloom {self._prefix}COMMAND ..."
-        rows = [(member.name, say(member.help().summary, self._language)) for member in self._members]
+        rows = [(member.name, say(member.code, self._language)) for member in self._members]
         lines = [
             say("cli.usage", self._language, usage=usage),
             "",
-            *wrapped(say("cli.about", self._language), 80),
-            "",
+            *([] if self._prefix else [*wrapped(say("cli.about", self._language), 80), ""]),
             *definitions(rows, width=80),
             "",
             *wrapped(say("cli.about.more", self._language), 80),
@@ -69,6 +73,18 @@ class Group(click.Group):
         return member.name.removeprefix(self._prefix).partition(" ")[0]
 
 
-def _help_alone(ctx: click.Context) -> None:
+def _help_alone(ctx: click.Context, **parameters: Any) -> None:
+    terminal.check(parameters)
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
+
+
+def _version() -> click.Option:
+    def show(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+        if value and not ctx.resilient_parsing:
+            click.echo(f"loraloom {version('loraloom')}")
+            ctx.exit()
+
+    return click.Option(
+        ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=show
+    )

@@ -29,16 +29,12 @@ _ALIASES_SHOWN: Final = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Help:
-    """What a help page tells about a command; its sentences are in the catalogue by its name."""
+    """What a help page tells about a command; `code` is where its sentences are."""
 
     name: str
+    code: str
     words: str
     keys: tuple[Key, ...]
-
-    @property
-    def code(self) -> str:
-        """The start of the codes of its sentences."""
-        return f"cli.{self.name.replace(' ', '_')}"
 
 
 def help_text(page: Help, language: str, *, everything: bool) -> str:
@@ -89,8 +85,7 @@ def explained(key: Key, language: str, *, everything: bool) -> str:
     """Return the key's help with its default, bounds and other names."""
     notes: list[str] = []
     if (default := shown(key.default)) and key.kind != "flag":
-        unit = f" {key.unit}" if key.unit and language == "en" else ""
-        notes.append(say("cli.default", language, value=f"{default}{unit}"))
+        notes.append(say("cli.default", language, value=default))
     if everything and key.bounds:
         notes.append(key.bounds)
     if key.repeats:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from importlib.metadata import version
+from collections.abc import Sequence
 from typing import Final
 
 import click
@@ -32,7 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # a terminal that lacks a letter shows "?"
     session = open_session(arguments, os.environ)
     try:
-        return _run(arguments, session)
+        status = _run(arguments, session)
+        session.out.flush()
+        return status
     except LoraLoomError as error:
         return tell(error, session)
     except BrokenPipeError:
@@ -51,9 +52,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str], session: Session) -> int:
     root = Group("", COMMANDS, session.language)
-    if arguments == ["--version"]:
-        print(f"loraloom {version('loraloom')}", file=session.out)
-        return 0
     try:
         with root.make_context("loraloom", arguments, obj=session) as context:
             return root.invoke(context) or 0

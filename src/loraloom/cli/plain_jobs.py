@@ -20,16 +20,17 @@ from loraloom.jobs.settling import Given, settle
 
 @dataclass(frozen=True, kw_only=True)
 class _PlainJob:
-    """Where a job and its options are, imported when they are needed; `words` names the key that
-    the command's bare words fill."""
+    """Where a job and its options are, as "module:name", imported when they are needed.
 
-    module: str
+    `words` names the key that the command's bare words fill.
+    """
+
     options: str
     job: str
     words: str = ""
 
     def kind(self) -> Any:
-        return getattr(import_module(self.module), self.options)
+        return _imported(self.options)
 
     def keys(self) -> tuple[Key, ...]:
         return keys_of(self.kind())
@@ -46,16 +47,23 @@ class _PlainJob:
         options = settle(self.kind(), values)
 
         def start(stop: Callable[[], bool]) -> Iterator[Event]:
-            return getattr(import_module(self.module), self.job)(options, stop)
+            return _imported(self.job)(options, stop)
 
         return follow(session, start, advice=partial(_advice, self.job))
+
+
+def _imported(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
 
 
 def _advice(job: str, tally: Tally) -> Sequence[str]:
     return _NEXT.get(job, ()) if tally.outputs else ()
 
 
-_NEXT: Final = {"run_demo": ("loraloom train FOLDER --model playground --trigger WORD",)}
+_NEXT: Final = {
+    "loraloom.jobs.demo:run_demo": ("loraloom train FOLDER --model playground --trigger WORD",)
+}
 
 
 def _command(name: str, job: _PlainJob, words: str = "") -> Command:
@@ -65,15 +73,22 @@ def _command(name: str, job: _PlainJob, words: str = "") -> Command:
 GENERATE: Final = _command(
     "generate",
     _PlainJob(
-        module="loraloom.jobs.generate", options="GenerateOptions", job="generate", words="prompts"
+        options="loraloom.jobs.generate:GenerateOptions",
+        job="loraloom.jobs.generate:generate",
+        words="prompts",
     ),
     "PROMPT...",
 )
 GRID: Final = _command(
     "grid",
-    _PlainJob(module="loraloom.jobs.grid", options="GridOptions", job="make_grid", words="prompts"),
+    _PlainJob(
+        options="loraloom.jobs.grid:GridOptions",
+        job="loraloom.jobs.grid:make_grid",
+        words="prompts",
+    ),
     "PROMPT...",
 )
 DEMO: Final = _command(
-    "demo", _PlainJob(module="loraloom.jobs.demo", options="DemoOptions", job="run_demo")
+    "demo",
+    _PlainJob(options="loraloom.jobs.demo:DemoOptions", job="loraloom.jobs.demo:run_demo"),
 )

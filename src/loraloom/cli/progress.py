@@ -114,7 +114,7 @@ class BarProgress(AbstractProgress):
         self._course = Course(session)
         self._bars = Progress(
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=16),
+            BarColumn(bar_width=12),
             MofNCompleteColumn(),
             TextColumn(
                 "{task.fields[info]}",
@@ -152,7 +152,7 @@ class BarProgress(AbstractProgress):
                     self._say(text, style="yellow" if isinstance(event, Warned) else "")
 
     def close(self) -> None:
-        self._end_phases()
+        self._end_phases(besides=TRAINING)
         self._bars.stop()
 
     def _task(self, phase: str, total: int | None) -> TaskID:
@@ -161,7 +161,7 @@ class BarProgress(AbstractProgress):
             self._tasks[phase] = self._bars.add_task(description, total=total, info="")
         return self._tasks[phase]
 
-    def _end_phases(self, *, besides: str = "") -> None:
+    def _end_phases(self, *, besides: str) -> None:
         """Take the bars of phases away; on the way to training each leaves a line behind."""
         for phase in [name for name in self._tasks if name != besides]:
             if TRAINING not in self._tasks:

@@ -40,12 +40,7 @@ class EventLog:
         if session.events == "-":
             self._stream = session.out
         elif session.events is not None:
-            path = Path(session.events)
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                self._stream = self._closing.enter_context(path.open("a", encoding="utf-8"))
-            except OSError as error:
-                raise OutputError("cli.events_unwritable", path=path, reason=error.strerror) from error  # fmt: skip
+            self._stream = self._closing.enter_context(_open(Path(session.events)))
 
     def write(self, event: Event) -> None:
         """Write one event."""
@@ -111,6 +106,15 @@ class Tally:
     def result(self) -> dict[str, Any]:
         """Return everything as one object."""
         return {**self._result, "outputs": [str(path) for path in self.outputs]}
+
+
+def _open(path: Path) -> TextIO:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("a", encoding="utf-8")
+    except OSError as error:
+        reason = error.strerror
+        raise OutputError("cli.events_unwritable", path=path, reason=reason) from error
 
 
 def _finite(value: Any) -> Any:

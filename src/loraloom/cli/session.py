@@ -6,10 +6,12 @@ import locale
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from types import MappingProxyType
-from typing import Final, TextIO, final
+from typing import Any, Final, TextIO, final
 
 from loraloom.jobs.keys import Key, Kind, plain
+from loraloom.jobs.settling import Given, wrong
 from loraloom.text import LANGUAGES, say
 
 
@@ -94,10 +96,18 @@ def open_session(arguments: Sequence[str], environment: Mapping[str, str]) -> Se
     )
 
 
+def check(parameters: Mapping[str, Any]) -> None:
+    """Refuse values of this module's keys that are none; `parameters` are by spelling."""
+    for key in KEYS:
+        value = parameters.get(key.name)
+        if key.kind == "choice" and value is not None and value not in key.choices:
+            raise wrong(key, Given(spelling=key.name, value=value))
+
+
 def _flags(arguments: Sequence[str]) -> Sequence[tuple[str, str]]:
     """Return long flags with the word after them or after their equals sign."""
     found: list[tuple[str, str]] = []
-    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for word, following in pairwise((*arguments, "")):
         if word == "--":
             break
         if word.startswith("--"):

@@ -22,7 +22,7 @@ def _keys() -> tuple[Key, ...]:
     from loraloom.jobs.recipe import AdapterOptions, Recipe
 
     adapter = tuple(key for key in keys_of(AdapterOptions) if key.name != "name")
-    return (*_SOURCES, *adapter, *keys_of(Recipe))
+    return (*_SOURCES, *keys_of(Recipe), *adapter)
 
 
 def _source(name: str, aliases: tuple[str, ...], en: str, ko: str) -> Key:

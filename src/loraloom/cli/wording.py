@@ -116,7 +116,13 @@ class Course:
 
 
 def _distinct(rates: Mapping[str, float]) -> str:
-    return ", ".join(dict.fromkeys(f"{rate:.1e}" for rate in rates.values()))
+    return ", ".join(dict.fromkeys(_scientific(rate) for rate in rates.values()))
+
+
+def _scientific(number: float) -> str:
+    """Return 0.0001 as 1e-4, the way people write learning rates."""
+    digits, _, exponent = f"{number:.1e}".partition("e")
+    return f"{digits.removesuffix('.0')}e{int(exponent)}"
 
 
 def _plan_rows(plan: Mapping[str, Any], session: Session, depth: int = 0) -> Iterator[list[str]]:
@@ -125,8 +131,6 @@ def _plan_rows(plan: Mapping[str, Any], session: Session, depth: int = 0) -> Ite
         if isinstance(value, Mapping):
             yield [label, ""]
             yield from _plan_rows(value, session, depth + 1)  # pyright: ignore[reportUnknownArgumentType]
-        elif isinstance(value, list | tuple) and not value:
-            continue
         elif isinstance(value, list | tuple):
             for number, item in enumerate(value):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
                 if isinstance(item, Mapping):
@@ -134,7 +138,7 @@ def _plan_rows(plan: Mapping[str, Any], session: Session, depth: int = 0) -> Ite
                     yield from _plan_rows(item, session, depth + 1)  # pyright: ignore[reportUnknownArgumentType]
                 else:
                     yield [label if number == 0 else "", _plain(item)]
-        elif value is not None:
+        elif value not in (None, ""):
             yield [label, _plain(value)]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, final
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, PositiveInt
 
 from loraloom.options import AbstractOptions, option
 
@@ -91,7 +91,7 @@ class DataOptions(AbstractOptions):
         unit="times",
         ge=1,
     )
-    resolution: Annotated[tuple[int, int] | None, BeforeValidator(_size)] = option(
+    resolution: Annotated[tuple[PositiveInt, PositiveInt] | None, BeforeValidator(_size)] = option(
         None,
         en='Training size in pixels, "512" or "width,height"; without it, the size that the base '
         "model was made for. Larger shows more detail and costs time and memory.",

@@ -111,7 +111,9 @@ def _opened(path: Path) -> Generator[Image.Image]:
             "dataset.picture_too_large", file=str(path), limit=f"{limit:.3g}"
         ) from error
     except _DAMAGE as error:
-        raise DatasetError("dataset.picture_unreadable", file=str(path), reason=str(error)) from error
+        raise DatasetError(
+            "dataset.picture_unreadable", file=str(path), reason=str(error)
+        ) from error
 
 
 def _check_mode(path: Path, image: Image.Image) -> None:

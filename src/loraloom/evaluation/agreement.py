@@ -1,4 +1,4 @@
-"""How often a judge saw in pictures what was asked for, with how sure the number of pictures allows."""
+"""How often a judge saw in pictures what was asked for, and how sure that number can be."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Share:
 def wilson_interval(
     right: int, total: int, quantile: float = _NORMAL_QUANTILE
 ) -> tuple[float, float]:
-    """Return the shares p, lowest and highest, with |right/total - p| <= quantile * sqrt(p(1-p)/total).
+    """Return the lowest and highest p with |right/total - p| <= quantile * sqrt(p(1-p)/total).
 
     `quantile` is the standard normal's; the default gives 95 %. Unlike the textbook interval it
     stays inside [0, 1] and does not shrink to nothing at 0 or at 1. Source: E. B. Wilson,
@@ -89,7 +89,10 @@ def answer_share(read: Sequence[Answers], question: str, answer: str) -> Share:
 
 
 def rises_steadily(shares: Sequence[Share], points: int = 5) -> bool:
-    """Whether the last share is above the first, and none is more than `points` % below an earlier one."""
+    """Whether the last share is above the first and none lies more than `points` below an earlier.
+
+    A point is one hundredth. Fewer than two shares do not rise.
+    """
     values = [Fraction(share.right, share.total) for share in shares]
     falls = (best - value for best, value in zip(accumulate(values, max), values, strict=True))
     return len(values) > 1 and values[-1] > values[0] and max(falls) <= Fraction(points, 100)

@@ -1,4 +1,4 @@
-"""Line charts and interval bars as inline SVG. Colours and type come from the page's style sheet."""
+"""Line charts and interval bars as inline SVG; colours and type are the page's style sheet's."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from loraloom.evaluation.agreement import Share
 from loraloom.evaluation.wording import number
 
 _WIDTH: Final = 560
-_HEIGHT: Final = 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 54, 20, 14, 46
+_HEIGHT: Final = 306
+_LEFT, _RIGHT, _TOP, _BOTTOM = 54, 24, 14, 52
 _STEPS: Final = (1, 2, 2.5, 5, 10)
 
 
@@ -155,7 +155,7 @@ def _axes(
     ]
     marks = [
         Markup('<text class="tick" x="{x:.1f}" y="{y}" text-anchor="middle">{text}</text>').format(
-            x=plane.x(place), y=_HEIGHT - _BOTTOM + 20, text=text
+            x=plane.x(place), y=_HEIGHT - _BOTTOM + 24, text=text
         )
         for place, text in places
     ]
@@ -171,7 +171,7 @@ def _line(plane: _Plane, points: Iterable[tuple[float, float]], kind: str) -> Ma
 
 
 def _round_step(span: float, steps: int) -> float:
-    """Return a step of 1, 2, 2.5 or 5 times a power of ten that needs at most `steps` for a span."""
+    """Return 1, 2, 2.5 or 5 times a power of ten, of which at most `steps` cover a span."""
     least = span / steps
     power = 10.0 ** math.floor(math.log10(least))
     return next(step * power for step in _STEPS if step * power >= least * (1 - 1e-9))

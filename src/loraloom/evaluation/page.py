@@ -1,4 +1,4 @@
-"""The report as one page: everything inside, nothing loaded from elsewhere, in English or Korean."""
+"""The report as one page in English or Korean: all inside, nothing loaded from elsewhere."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def render_page(report: DemoReport, root: Path, language: str = "en") -> str:
     and its policy forbids every request, so that no prompt or name in it can cause one. Raises
     LoraLoomError for a picture that cannot be read.
     """
-    script = files(__package__).joinpath(_FOLDER, "report.js").read_text(encoding="utf-8")
+    made = _Maker(root, language)
+    script = files("loraloom.evaluation").joinpath(_FOLDER, "report.js").read_text(encoding="utf-8")
     script_hash = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     environment = Environment(
         loader=PackageLoader("loraloom.evaluation", _FOLDER),
@@ -50,8 +51,8 @@ def render_page(report: DemoReport, root: Path, language: str = "en") -> str:
     }
     return environment.get_template("report.html.j2").render(
         report=report,
-        made=_Maker(root, language),
-        t=_Maker(root, language).text,
+        made=made,
+        t=made.text,
         language=language,
         created=datetime.fromisoformat(report.created),
         at_one=[_row_at_one(style.sweep) for style in report.styles],

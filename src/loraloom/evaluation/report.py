@@ -1,4 +1,4 @@
-"""The report of a demonstration as plain data: what was trained, seen, measured, checked and written."""
+"""A demonstration as plain data: what was trained, seen, measured, checked and written."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class TrainingFacts:
 @final
 @dataclass(frozen=True, kw_only=True)
 class WeightRow:
-    """What the judge saw in the pictures made at one weight: in the style, and as the prompt asked."""
+    """What the judge saw in pictures made at one weight: in the style, and as asked."""
 
     weight: float
     style: Share
@@ -129,7 +129,7 @@ class Strip:
 @final
 @dataclass(frozen=True, kw_only=True)
 class StyleReport:
-    """Everything about one style. `rises` tells whether its share rises steadily with the weight."""
+    """All about one style. `rises` tells whether its share rises steadily with the weight."""
 
     name: str
     trigger: str
@@ -147,7 +147,7 @@ class StyleReport:
 @final
 @dataclass(frozen=True, kw_only=True)
 class GridColumn:
-    """A column of the comparison: its name, and what it adds to each prompt, "" for the bare base."""
+    """A column of the comparison: its name, and what it adds to each prompt ("" for the base)."""
 
     label: str
     addition: str
@@ -195,7 +195,7 @@ class TriggerAlone:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Gap:
-    """The largest relative difference of any one tensor, that tensor's name, and what is allowed."""
+    """The largest relative difference of any one tensor, that tensor, and what is allowed."""
 
     difference: float
     tensor: str
@@ -262,9 +262,10 @@ class NextCommand:
 @final
 @dataclass(frozen=True, kw_only=True)
 class DemoReport:
-    """A whole demonstration. `created` is in ISO 8601 with the offset from UTC; `base` names the base.
+    """A whole demonstration.
 
-    `base_measure` is None where the base was not measured anew.
+    `created` is in ISO 8601 with the offset from UTC, `base` names the base, `seconds` is the time
+    from start to end. `base_measure` is None where the base was not measured anew.
     """
 
     title: str

@@ -46,7 +46,7 @@ class SiteSaving:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Savings:
-    """The savings of one adapter: of each weight it adapts, of all of those, of the whole network."""
+    """The savings of one adapter: at each weight it adapts, over those, over the network."""
 
     sites: tuple[SiteSaving, ...]
     layers: Saving
@@ -107,9 +107,7 @@ def adapter_savings(adapter: Adapter, shapes: Mapping[Site, tuple[int, ...]]) ->
     parameters = sum(each.saving.parameters for each in sites)
     return Savings(
         sites=tuple(sites),
-        layers=Saving(
-            parameters=parameters, replaced=sum(each.saving.replaced for each in sites)
-        ),
+        layers=Saving(parameters=parameters, replaced=sum(each.saving.replaced for each in sites)),
         network=Saving(
             parameters=parameters, replaced=sum(math.prod(shape) for shape in shapes.values())
         ),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final, final
 
 from loraloom.adapters.site import Site, canonical_path
 from loraloom.formats.card import card_entry
-from loraloom.formats.codec import AbstractCodec, Claim, Config, Metadata
+from loraloom.formats.codec import AbstractCodec, Claim
+from loraloom.formats.contents import Config, Contents
 from loraloom.formats.outline import Outline
 
 
@@ -55,12 +56,10 @@ class AttentionProcessors(AbstractCodec):
     is_folder: ClassVar[bool] = False
     is_hashed: ClassVar[bool] = False
 
-    def claims(self, keys: Collection[str], metadata: Metadata) -> Mapping[str, Claim]:
-        return {key: claim for key in keys if (claim := _claim(key))}
+    def claims(self, contents: Contents) -> Mapping[str, Claim]:
+        return {key: claim for key in contents.shapes if (claim := _claim(key))}
 
-    def alphas(
-        self, ranks: Mapping[Site, int], metadata: Metadata, config: Config
-    ) -> Mapping[Site, float]:
+    def alphas(self, contents: Contents, ranks: Mapping[Site, int]) -> Mapping[Site, float]:
         return {}
 
     def spell(self, outline: Outline, site: Site, part: str) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -10,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from loraloom.adapters.card import Card
 from loraloom.errors import ModelError
+from loraloom.formats.contents import Contents
 from loraloom.formats.kohya_header import foreign_card
 
 KEY: Final = "loraloom"
@@ -23,11 +23,12 @@ def card_entry(card: Card) -> dict[str, str]:
     return {KEY: _CARD.dump_json(card).decode()}
 
 
-def read_card(metadata: Mapping[str, str], family: str) -> Card:
+def read_card(contents: Contents, family: str) -> Card:
     """Return the card of a file; `family` is what its names say, for headers that do not tell.
 
     Fields of ours that only a later version knows end among the facts.
     """
+    metadata = contents.metadata
     # In a folder of several files the entry's name begins with its subfolder.
     entry = next((text for key, text in metadata.items() if key.rpartition("/")[2] == KEY), None)
     if entry is None:
@@ -37,6 +38,6 @@ def read_card(metadata: Mapping[str, str], family: str) -> Card:
         card = _CARD.validate_python({"family": family, **content})
     except ValidationError as error:
         reason = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise ModelError("format.card", reason=reason) from error
+        raise ModelError("format.card", where=contents.where, reason=reason) from error
     later = {name: value for name, value in content.items() if not hasattr(card, name)}
     return card if not later else replace(card, facts={**later, **card.facts})

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, final
+from typing import ClassVar, Final, final
 
 from loraloom.adapters.site import Site
+from loraloom.formats.contents import Config, Contents
 from loraloom.formats.outline import Outline
 
 ALPHA: Final = "alpha"
 """The part that is no factor: the scale's numerator, a tensor of one number."""
-
-Metadata = Mapping[str, str]
-Config = Mapping[str, Any] | None
 
 
 @final
@@ -42,13 +40,11 @@ class AbstractCodec(ABC):
     """Whether kohya's two hashes of the tensors belong into the header."""
 
     @abstractmethod
-    def claims(self, keys: Collection[str], metadata: Metadata) -> Mapping[str, Claim]:
+    def claims(self, contents: Contents) -> Mapping[str, Claim]:
         """Return what the tensors are, leaving out those that this grammar does not know."""
 
     @abstractmethod
-    def alphas(
-        self, ranks: Mapping[Site, int], metadata: Metadata, config: Config
-    ) -> Mapping[Site, float]:
+    def alphas(self, contents: Contents, ranks: Mapping[Site, int]) -> Mapping[Site, float]:
         """Return the alphas that metadata or configuration tell; what nothing tells is left out."""
 
     @abstractmethod
@@ -62,6 +58,6 @@ class AbstractCodec(ABC):
     def header(self, outline: Outline) -> tuple[dict[str, str], Config]:
         """Return the metadata and the configuration to write."""
 
-    def matches(self, keys: Collection[str], metadata: Metadata) -> bool:
+    def matches(self, contents: Contents) -> bool:
         """Whether every tensor of a file is of this grammar."""
-        return len(keys) > 0 and len(self.claims(keys, metadata)) == len(keys)
+        return 0 < len(contents.shapes) == len(self.claims(contents))

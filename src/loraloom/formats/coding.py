@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import safetensors.torch
 import torch
@@ -16,9 +16,12 @@ from loraloom.adapters.kinds import KINDS
 from loraloom.adapters.site import Site
 from loraloom.errors import ModelError
 from loraloom.formats.codec import ALPHA, AbstractCodec
+from loraloom.formats.contents import Config, Contents
 from loraloom.formats.hashes import kohya_hashes
+from loraloom.formats.header import with_metadata
 from loraloom.formats.outline import Layer, Outline, excerpt
 from loraloom.formats.reading import outline_of_file, understand
+from loraloom.formats.table import detect
 
 
 @final
@@ -28,40 +31,37 @@ class Encoded:
 
     tensors: Mapping[str, Tensor]
     metadata: Mapping[str, str]
-    config: Mapping[str, Any] | None = None
+    config: Config = None
 
 
 def decode(
-    codec: AbstractCodec,
     tensors: Mapping[str, Tensor],
     metadata: Mapping[str, str],
-    config: Mapping[str, Any] | None = None,
+    config: Config = None,
+    where: str = "the adapter",
 ) -> Adapter:
-    """Return the adapter that a file holds; a tensor unknown to `codec` is a `ModelError`."""
+    """Return the adapter that a file holds; a file not understood whole is a `ModelError`."""
     shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
-    reading = understand(codec, shapes, metadata)
+    contents = Contents(where=where, shapes=shapes, metadata=dict(metadata), config=config)
+    codec = detect(contents)
+    reading = understand(codec, contents)
     alphas = {key: tensors[key] for key in reading.alpha_keys}
     numbers = {key: float(alpha) for key, alpha in alphas.items()}
-    told = outline_of_file(codec, reading, shapes, numbers, metadata, config)
+    outline = outline_of_file(codec, contents, reading, numbers)
     deltas: dict[Site, AbstractDelta] = {}
-    for site, layer in told.layers.items():
+    for site, layer in outline.layers.items():
         keys = reading.keys[site]
         parts = {part: tensors[keys[part]] for part in keys if part != ALPHA}
         deltas[site] = KINDS[layer.kind].from_parts(parts, layer.alpha)
-    return Adapter(
-        deltas=deltas,
-        card=told.card,
-        origin=Origin(
-            dialect=codec.name,
-            metadata=dict(metadata),
-            keys={
-                key: (reading.claims[key].site, reading.claims[key].part)
-                for key in reading.factor_keys
-            },
-            alphas=alphas,
-            config=config,
-        ),
+    claims = {key: reading.claims[key] for key in reading.factor_keys}
+    origin = Origin(
+        dialect=codec.name,
+        metadata=contents.metadata,
+        keys={key: (claim.site, claim.part) for key, claim in claims.items()},
+        alphas=alphas,
+        config=config,
     )
+    return Adapter(deltas=deltas, card=outline.card, origin=origin)
 
 
 def encode(codec: AbstractCodec, adapter: Adapter) -> Encoded:
@@ -71,22 +71,22 @@ def encode(codec: AbstractCodec, adapter: Adapter) -> Encoded:
     """
     if adapter.origin is not None and adapter.origin.dialect == codec.name:
         return _as_read(adapter, adapter.origin)
-    told = outline_of(adapter)
+    outline = outline_of(adapter)
     tensors: dict[str, Tensor] = {}
     nameless: list[Site] = []
     for site, delta in adapter.deltas.items():
         for part, tensor in delta.parts().items():
-            key = codec.spell(told, site, part)
+            key = codec.spell(outline, site, part)
             if key is None:
                 nameless.append(site)
             else:
                 tensors[key] = tensor
-        if (key := codec.spell(told, site, ALPHA)) is not None:
+        if (key := codec.spell(outline, site, ALPHA)) is not None:
             tensors[key] = _alpha(delta)
     if nameless:
         sites = excerpt(dict.fromkeys(nameless))
         raise ModelError("format.cannot_express", format=codec.name, sites=sites)
-    metadata, config = codec.header(told)
+    metadata, config = codec.header(outline)
     if codec.is_hashed:
         trainers = {key: text for key, text in metadata.items() if key.startswith("ss_")}
         metadata |= kohya_hashes(serialise(tensors, trainers))
@@ -99,7 +99,7 @@ def serialise(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> byt
         key: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
         for key, tensor in tensors.items()
     }
-    return safetensors.torch.save(stored, dict(metadata))
+    return with_metadata(safetensors.torch.save(stored), metadata)
 
 
 def outline_of(adapter: Adapter) -> Outline:
@@ -111,7 +111,7 @@ def outline_of(adapter: Adapter) -> Outline:
                 kind=delta.kind,
                 rank=delta.rank,
                 alpha=delta.alpha,
-                weight=tuple(side or 1 for side in delta.claimed_shape),
+                weight=delta.claimed_shape,
             )
             for site, delta in adapter.deltas.items()
         },

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, Final, cast, final
+from typing import Any, ClassVar, Final, final
+
+from pydantic import TypeAdapter, ValidationError
 
 from loraloom.adapters.site import PARTS, Site, canonical_path
 from loraloom.errors import ModelError
 from loraloom.formats.card import card_entry
-from loraloom.formats.codec import AbstractCodec, Claim, Config, Metadata
+from loraloom.formats.codec import AbstractCodec, Claim
+from loraloom.formats.contents import Config, Contents
 from loraloom.formats.lora_config import read_alphas, write_config
 from loraloom.formats.outline import Outline
 
@@ -32,6 +35,7 @@ _BY_ENDING: Final[Mapping[str, str]] = MappingProxyType(
 )
 _ENDINGS: Final[Mapping[str, str]] = MappingProxyType({"down": "lora_A", "up": "lora_B"})
 _CONFIG: Final = "lora_adapter_metadata"
+_FIELDS: Final = TypeAdapter(dict[str, Any])
 
 
 @final
@@ -47,8 +51,8 @@ class Diffusers(AbstractCodec):
     is_folder: ClassVar[bool] = False
     is_hashed: ClassVar[bool] = False
 
-    def claims(self, keys: Collection[str], metadata: Metadata) -> Mapping[str, Claim]:
-        matches = {key: match for key in keys if (match := _KEY.fullmatch(key))}
+    def claims(self, contents: Contents) -> Mapping[str, Claim]:
+        matches = {key: match for key in contents.shapes if (match := _KEY.fullmatch(key))}
         return {
             key: Claim(
                 Site(match["part"], canonical_path(match["part"], f"{match['module']}.weight")),
@@ -57,14 +61,12 @@ class Diffusers(AbstractCodec):
             for key, match in matches.items()
         }
 
-    def alphas(
-        self, ranks: Mapping[Site, int], metadata: Metadata, config: Config
-    ) -> Mapping[Site, float]:
-        configs = _split(metadata[_CONFIG]) if _CONFIG in metadata else {}
+    def alphas(self, contents: Contents, ranks: Mapping[Site, int]) -> Mapping[Site, float]:
+        configs = _configs(contents)
         alphas: dict[Site, float] = {}
         for part, fields in configs.items():
             own = {site: rank for site, rank in ranks.items() if site.part == part}
-            alphas |= read_alphas(fields, own)
+            alphas |= read_alphas(fields, own, contents.where)
         return alphas
 
     def spell(self, outline: Outline, site: Site, part: str) -> str | None:
@@ -80,16 +82,14 @@ class Diffusers(AbstractCodec):
         return entries | card_entry(outline.card), None
 
 
-def _split(entry: str) -> dict[str, dict[str, Any]]:
-    """Return the configurations of a header's entry by network."""
+def _configs(contents: Contents) -> dict[str, dict[str, Any]]:
+    """Return the configurations in the header by network; none if there is no such entry."""
     try:
-        fields: Any = json.loads(entry)
-    except (ValueError, RecursionError) as error:
-        raise ModelError("format.config", where=_CONFIG, reason=error) from error
-    if not isinstance(fields, dict):
-        raise ModelError("format.config", where=_CONFIG, reason=repr(fields)[:80])
+        fields = _FIELDS.validate_json(contents.metadata.get(_CONFIG, "{}"))
+    except ValidationError as error:
+        raise ModelError("format.config", where=f"{contents.where}: {_CONFIG}") from error
     configs: dict[str, dict[str, Any]] = {}
-    for name, value in cast("dict[str, Any]", fields).items():
+    for name, value in fields.items():
         part, _, field = name.partition(".")
         configs.setdefault(part, {})[field] = value
     return configs

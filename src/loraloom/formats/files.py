@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import safetensors.torch
 import torch
 from safetensors import SafetensorError
+from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
 from torch import Tensor
 
 from loraloom.adapters.adapter import Adapter
@@ -19,7 +19,7 @@ from loraloom.formats.coding import Encoded, decode, encode, serialise
 from loraloom.formats.header import read_header
 from loraloom.formats.pickles import read_pickle
 from loraloom.formats.source import CONFIG, WEIGHTS, Volume, locate, merged_config, peft_volumes
-from loraloom.formats.table import codec_named, detect
+from loraloom.formats.table import codec_named
 
 _SUFFIX: Final = ".safetensors"
 
@@ -36,8 +36,7 @@ def read_adapter(path: Path) -> Adapter:
         own_tensors, own_metadata = _read_volume(volume)
         tensors |= volume.named(own_tensors)
         metadata |= volume.named(own_metadata)
-    codec = detect(tensors.keys(), metadata)
-    return decode(codec, tensors, metadata, merged_config(volumes))
+    return decode(tensors, metadata, merged_config(volumes), where=str(path))
 
 
 def write_adapter(
@@ -70,10 +69,11 @@ def _read_volume(volume: Volume) -> tuple[Mapping[str, Tensor], Mapping[str, str
         return read_pickle(volume.weights), {}
     header = read_header(volume.weights)
     try:
-        return safetensors.torch.load_file(volume.weights), header.metadata
+        tensors = load_file(volume.weights)
     except (SafetensorError, OSError) as error:
-        reason = error
-        raise ModelError("file.not_safetensors", path=volume.weights, reason=reason) from error
+        path, reason = volume.weights, error
+        raise ModelError("file.not_safetensors", path=path, reason=reason) from error
+    return tensors, header.metadata
 
 
 def _cast(adapter: Adapter, dtype: torch.dtype) -> Adapter:

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Final, cast, final
 from loraloom.errors import ModelError
 
 _LENGTH_BYTES: Final = 8
+_ALIGNMENT: Final = 8
 _LARGEST_HEADER: Final = 100_000_000
 _MOST_DIMENSIONS: Final = 16
 _LARGEST_DIMENSION: Final = 2**48
@@ -98,10 +99,23 @@ def read_number(path: Path, header: Header, name: str) -> float:
     """Return the value of a tensor of one number."""
     entry = header.entries[name]
     if entry.count != 1 or entry.dtype not in _DECODERS:
-        raise ModelError("format.alpha_shape", key=name, shape=entry.shape)
+        raise ModelError("format.alpha", where=path, key=name, found=f"{entry.dtype} {entry.shape}")
     with path.open("rb") as file:
         file.seek(header.data_start + entry.begin)
         return _DECODERS[entry.dtype](file.read(entry.end - entry.begin))
+
+
+def with_metadata(serialised: bytes, metadata: Mapping[str, str]) -> bytes:
+    """Return a whole file with this metadata, sorted: the same content is always the same bytes.
+
+    The safetensors library shuffles metadata anew in every process.
+    """
+    length = int.from_bytes(serialised[:_LENGTH_BYTES], "little")
+    header = json.loads(serialised[_LENGTH_BYTES : _LENGTH_BYTES + length])
+    header = {"__metadata__": dict(sorted(metadata.items()))} | header
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % _ALIGNMENT)
+    return len(text).to_bytes(_LENGTH_BYTES, "little") + text + serialised[_LENGTH_BYTES + length :]
 
 
 def _parse(file: BinaryIO, size: int) -> Header:

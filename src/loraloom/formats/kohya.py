@@ -8,7 +8,8 @@ from typing import ClassVar, Final, final
 
 from loraloom.adapters.site import Site
 from loraloom.formats.card import card_entry
-from loraloom.formats.codec import ALPHA, AbstractCodec, Claim, Config, Metadata
+from loraloom.formats.codec import ALPHA, AbstractCodec, Claim
+from loraloom.formats.contents import Config, Contents
 from loraloom.formats.kohya_header import kohya_header
 from loraloom.formats.naming.family import Family
 from loraloom.formats.naming.table import FAMILIES
@@ -36,12 +37,10 @@ class Kohya(AbstractCodec):
     is_folder: ClassVar[bool] = False
     is_hashed: ClassVar[bool] = True
 
-    def claims(self, keys: Collection[str], metadata: Metadata) -> Mapping[str, Claim]:
-        return max((_claims_in(family, keys) for family in FAMILIES.values()), key=len)
+    def claims(self, contents: Contents) -> Mapping[str, Claim]:
+        return max((_claims_in(family, contents.shapes) for family in FAMILIES.values()), key=len)
 
-    def alphas(
-        self, ranks: Mapping[Site, int], metadata: Metadata, config: Config
-    ) -> Mapping[Site, float]:
+    def alphas(self, contents: Contents, ranks: Mapping[Site, int]) -> Mapping[Site, float]:
         return {}
 
     def spell(self, outline: Outline, site: Site, part: str) -> str | None:

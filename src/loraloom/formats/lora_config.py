@@ -6,16 +6,16 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar, final
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from loraloom.adapters.site import Site
 from loraloom.errors import ModelError
 from loraloom.formats.outline import Layer
 
 Number = TypeVar("Number", int, float)
-
-_DEFAULT: Final = 8
-"""PEFT's rank and alpha where a configuration leaves them out."""
+Patterns = Mapping[re.Pattern[str], float]
 
 _PLAIN: Final[Mapping[str, tuple[Any, ...]]] = MappingProxyType(
     {
@@ -45,30 +45,49 @@ _REPETITION: Final = re.compile(r"[*+?{]")
 _REPEATED_GROUP: Final = re.compile(r"\)[*+?{]")
 
 
-def read_alphas(config: Mapping[str, Any], ranks: Mapping[Site, int]) -> dict[Site, float]:
+@final
+class _Scales(BaseModel):
+    """The fields that set the scale, with PEFT's defaults."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    r: int = 8
+    lora_alpha: float = 8
+    rank_pattern: dict[str, int] | None = None
+    alpha_pattern: dict[str, float] | None = None
+    use_rslora: bool = False
+
+
+def read_alphas(
+    config: Mapping[str, Any], ranks: Mapping[Site, int], where: str
+) -> dict[Site, float]:
     """Return the alphas of one network's sites, such that alpha / rank is PEFT's scale.
 
-    With `use_rslora` that scale is alpha / sqrt(rank) (arXiv 2312.03732, theorem 3.2).
+    With `use_rslora` that scale is alpha / sqrt(rank) (arXiv 2312.03732, theorem 3.2). `where` is
+    for messages.
     """
     for option, allowed in _PLAIN.items():
         if option in config and config[option] not in allowed:
-            raise ModelError("format.peft_option", option=option, value=config[option])
-    rank_patterns = _patterns(config, "rank_pattern")
-    alpha_patterns = _patterns(config, "alpha_pattern")
-    common_rank = _number(config.get("r", _DEFAULT), "r")
-    common_alpha = _number(config.get("lora_alpha", _DEFAULT), "lora_alpha")
+            value = config[option]
+            raise ModelError("format.peft_option", where=where, option=option, value=value)
+    try:
+        scales = _Scales.model_validate(config)
+    except ValidationError as error:
+        raise ModelError("format.config", where=where) from error
+    rank_patterns = _compiled(scales.rank_pattern or {}, where)
+    alpha_patterns = _compiled(scales.alpha_pattern or {}, where)
     alphas: dict[Site, float] = {}
     for site, rank in ranks.items():
-        told = _look_up(rank_patterns, site, common_rank)
+        told = _look_up(rank_patterns, site, scales.r)
         if told != rank:
-            raise ModelError("format.rank", site=site, told=told, found=rank)
-        alpha = _look_up(alpha_patterns, site, common_alpha)
-        alphas[site] = alpha * rank**0.5 if config.get("use_rslora") else alpha
+            raise ModelError("format.rank", where=where, site=site, told=told, found=rank)
+        alpha = _look_up(alpha_patterns, site, scales.lora_alpha)
+        alphas[site] = alpha * rank**0.5 if scales.use_rslora else alpha
     return alphas
 
 
 def write_config(layers: Mapping[Site, Layer]) -> dict[str, Any]:
-    """Return the fields of a `LoraConfig` that give these sites of one network their scales."""
+    """Return the fields of a `LoraConfig` that gives these sites of one network their scales."""
     modules = {_shortest(site): layer for site, layer in layers.items()}
     rank = _most_common(layer.rank for layer in layers.values())
     alpha = _most_common(layer.told_alpha for layer in layers.values())
@@ -87,35 +106,26 @@ def write_config(layers: Mapping[Site, Layer]) -> dict[str, Any]:
     }
 
 
-def _look_up(patterns: Mapping[re.Pattern[str], float], site: Site, otherwise: float) -> float:
+def _compiled(patterns: Mapping[str, float], where: str) -> Patterns:
+    """Compile patterns the way PEFT's `get_pattern_key` matches them."""
+    compiled: dict[re.Pattern[str], float] = {}
+    for text, number in patterns.items():
+        endless = len(_REPETITION.findall(text)) > _MOST_REPETITIONS
+        if endless or _REPEATED_GROUP.search(text):
+            raise ModelError("format.pattern", where=where, pattern=text)
+        try:
+            compiled[re.compile(rf"(.*\.)?({text})$")] = number
+        except re.error as error:
+            raise ModelError("format.pattern", where=where, pattern=text) from error
+    return compiled
+
+
+def _look_up(patterns: Patterns, site: Site, otherwise: float) -> float:
     """Return the number of the first pattern that fits the module under one of its live names."""
     for pattern, number in patterns.items():
         if any(pattern.match(module) for module in site.live_modules()):
             return number
     return otherwise
-
-
-def _patterns(config: Mapping[str, Any], name: str) -> dict[re.Pattern[str], float]:
-    """Compile patterns the way PEFT's `get_pattern_key` matches them."""
-    given: Any = config.get(name) or {}
-    if not isinstance(given, dict):
-        raise ModelError("format.config", where=name, reason=repr(given)[:80])
-    patterns: dict[re.Pattern[str], float] = {}
-    for text, number in cast("dict[str, Any]", given).items():
-        endless = len(_REPETITION.findall(text)) > _MOST_REPETITIONS
-        if endless or _REPEATED_GROUP.search(text):
-            raise ModelError("format.pattern", where=name, pattern=text)
-        try:
-            patterns[re.compile(rf"(.*\.)?({text})$")] = _number(number, name)
-        except re.error as error:
-            raise ModelError("format.pattern", where=name, pattern=text) from error
-    return patterns
-
-
-def _number(value: Any, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ModelError("format.config", where=where, reason=repr(value)[:80])
-    return float(value)
 
 
 def _shortest(site: Site) -> str:

@@ -8,7 +8,6 @@ from typing import final
 
 from loraloom.adapters.card import Card
 from loraloom.adapters.site import Site
-from loraloom.formats.layout import Shape
 
 
 @final
@@ -16,13 +15,14 @@ from loraloom.formats.layout import Shape
 class Layer:
     """What an adapter does at one site.
 
-    `alpha` None means that nothing tells it: the scale is 1. `weight` is the shape of the weight.
+    `alpha` None means that nothing tells it: the scale is 1. `weight` is the shape of the weight,
+    None where the factors cannot know a side.
     """
 
     kind: str
     rank: int
     alpha: float | None
-    weight: Shape
+    weight: tuple[int | None, ...]
 
     @property
     def scale(self) -> float:
@@ -37,7 +37,7 @@ class Layer:
     @property
     def is_convolution(self) -> bool:
         """Whether it covers more than one pixel; trainers give such layers a rank of their own."""
-        return any(side > 1 for side in self.weight[2:])
+        return any((side or 1) > 1 for side in self.weight[2:])
 
 
 @final

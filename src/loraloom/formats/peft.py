@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, final
 
 from loraloom.adapters.site import Site, canonical_path
 from loraloom.errors import ModelError
 from loraloom.formats.card import card_entry
-from loraloom.formats.codec import AbstractCodec, Claim, Config, Metadata
+from loraloom.formats.codec import AbstractCodec, Claim
+from loraloom.formats.contents import Config, Contents
 from loraloom.formats.lora_config import read_alphas, write_config
 from loraloom.formats.naming.table import FAMILIES, part_of
 from loraloom.formats.outline import Outline
@@ -35,8 +36,8 @@ class Peft(AbstractCodec):
     is_folder: ClassVar[bool] = True
     is_hashed: ClassVar[bool] = False
 
-    def claims(self, keys: Collection[str], metadata: Metadata) -> Mapping[str, Claim]:
-        matches = {key: match for key in keys if (match := _KEY.fullmatch(key))}
+    def claims(self, contents: Contents) -> Mapping[str, Claim]:
+        matches = {key: match for key in contents.shapes if (match := _KEY.fullmatch(key))}
         alone = part_of({match["module"] for match in matches.values() if not match["folder"]})
         claims: dict[str, Claim] = {}
         for key, match in matches.items():
@@ -45,15 +46,13 @@ class Peft(AbstractCodec):
             claims[key] = Claim(Site(part, path), _PARTS[match["factor"]])
         return claims
 
-    def alphas(
-        self, ranks: Mapping[Site, int], metadata: Metadata, config: Config
-    ) -> Mapping[Site, float]:
-        if config is None:
-            raise ModelError("format.peft_config_missing")
+    def alphas(self, contents: Contents, ranks: Mapping[Site, int]) -> Mapping[Site, float]:
+        if contents.config is None:
+            raise ModelError("format.peft_config_missing", where=contents.where)
         alphas: dict[Site, float] = {}
-        for folder, fields in config.items():
+        for folder, fields in contents.config.items():
             own = {site: rank for site, rank in ranks.items() if folder in ("", site.part)}
-            alphas |= read_alphas(fields, own)
+            alphas |= read_alphas(fields, own, contents.where)
         return alphas
 
     def spell(self, outline: Outline, site: Site, part: str) -> str | None:

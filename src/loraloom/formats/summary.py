@@ -10,6 +10,7 @@ from typing import final
 from loraloom.adapters.card import Card
 from loraloom.adapters.site import Site
 from loraloom.errors import ModelError
+from loraloom.formats.contents import Contents
 from loraloom.formats.hashes import Hashes, hash_file
 from loraloom.formats.header import Entry, Header, read_header, read_number
 from loraloom.formats.outline import Layer
@@ -71,21 +72,18 @@ def describe(path: Path) -> AdapterSummary:
     for volume, header in headers.items():
         entries |= volume.named(header.entries)
         metadata |= volume.named(header.metadata)
-    codec = detect(entries.keys(), metadata)
     shapes = {key: entry.shape for key, entry in entries.items()}
-    reading = understand(codec, shapes, metadata)
-    told = outline_of_file(
-        codec,
-        reading,
-        shapes,
-        _numbers(headers, reading.alpha_keys),
-        metadata,
-        merged_config(volumes),
+    contents = Contents(
+        where=str(path), shapes=shapes, metadata=metadata, config=merged_config(volumes)
     )
+    codec = detect(contents)
+    reading = understand(codec, contents)
+    numbers = _numbers(headers, reading.alpha_keys)
+    outline = outline_of_file(codec, contents, reading, numbers)
     return AdapterSummary(
         format=codec.name,
-        card=told.card,
-        layers=told.layers,
+        card=outline.card,
+        layers=outline.layers,
         dtypes=tuple(sorted({entries[key].dtype for key in reading.factor_keys})),
         parameter_count=sum(entries[key].count for key in reading.factor_keys),
         size=sum(file.stat().st_size for volume in volumes for file in volume.files),

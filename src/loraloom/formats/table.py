@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
 from loraloom.errors import ModelError, UsageError
 from loraloom.formats.attention_processors import AttentionProcessors
-from loraloom.formats.codec import AbstractCodec, Metadata
+from loraloom.formats.codec import AbstractCodec
+from loraloom.formats.contents import Contents
 from loraloom.formats.diffusers import Diffusers
 from loraloom.formats.kohya import Kohya
 from loraloom.formats.outline import excerpt
@@ -19,23 +20,24 @@ CODECS: Final[Mapping[str, AbstractCodec]] = MappingProxyType(
 )
 
 
-def detect(keys: Collection[str], metadata: Metadata) -> AbstractCodec:
+def detect(contents: Contents) -> AbstractCodec:
     """Return the one codec that knows every tensor name of a file.
 
     None, or more than one, is a `ModelError` that names the nearest and what it does not know.
     """
-    matching = [codec for codec in CODECS.values() if codec.matches(keys, metadata)]
+    where, keys = contents.where, contents.shapes
+    matching = [codec for codec in CODECS.values() if codec.matches(contents)]
     if len(matching) == 1:
         return matching[0]
     if matching:
         names = ", ".join(codec.name for codec in matching)
-        raise ModelError("format.ambiguous", formats=names, keys=excerpt(keys))
-    known = {codec: codec.claims(keys, metadata) for codec in CODECS.values()}
+        raise ModelError("format.ambiguous", where=where, formats=names, keys=excerpt(keys))
+    known = {codec: codec.claims(contents) for codec in CODECS.values()}
     nearest = max(known, key=lambda codec: len(known[codec]))
     if not known[nearest]:
-        raise ModelError("format.unknown", keys=excerpt(keys), known=", ".join(CODECS))
+        raise ModelError("format.unknown", where=where, keys=excerpt(keys), known=", ".join(CODECS))
     rest = [key for key in keys if key not in known[nearest]]
-    raise ModelError("format.nearly", nearest=nearest.name, keys=excerpt(rest))
+    raise ModelError("format.nearly", where=where, nearest=nearest.name, keys=excerpt(rest))
 
 
 def codec_named(name: str) -> AbstractCodec:

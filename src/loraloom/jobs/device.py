@@ -34,7 +34,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """Return the type of a name; `auto` takes bf16 on CUDA devices that compute in it, else fp32."""
+    """Return the type of a name; `auto` takes bf16 on CUDA devices made for it, else fp32."""
     if name != "auto":
         return DTYPES[name]
     good = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)

@@ -28,7 +28,6 @@ _KINDS: Final[Mapping[Any, Kind]] = types.MappingProxyType(
         Path: "path",
         tuple[str, ...]: "texts",
         tuple[Path, ...]: "paths",
-        tuple[int, int]: "size",
         tuple[float, ...]: "numbers",
         tuple[int, ...]: "integers",
     }
@@ -129,6 +128,8 @@ def _kind(annotation: Any) -> tuple[Kind, tuple[str, ...]]:
         return _kind(inner[0]) if len(inner) == 1 else ("text", ())
     if get_origin(annotation) is Literal:
         return "choice", tuple(str(choice) for choice in get_args(annotation))
+    if get_origin(annotation) is tuple and ... not in get_args(annotation):
+        return "size", ()
     return _KINDS.get(annotation, "text"), ()
 
 

@@ -41,7 +41,7 @@ class Packed:
         if len(contents) != len(names):
             raise UsageError("packed.count", given=given, key=inner, count=len(names))
         for name, part in zip(names, contents, strict=True):
-            yield Given(spelling=name, value=part, place=given.place)
+            yield Given(spelling=name, value=part, place=given.place, within=given.spelling)
 
 
 PACKED: Final[Mapping[str, Packed]] = MappingProxyType(

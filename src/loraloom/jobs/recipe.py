@@ -16,6 +16,7 @@ from loraloom.jobs.gathering import gather
 from loraloom.jobs.keys import Key, index, keys_of
 from loraloom.jobs.layers import flag_layer, read_layer
 from loraloom.jobs.naming import named
+from loraloom.jobs.sample_prompts import parse_sample_prompt
 from loraloom.jobs.settling import collect, raise_all, settle
 from loraloom.jobs.toml import lines_of
 from loraloom.options import AbstractOptions, option
@@ -51,6 +52,9 @@ def _prompts(value: Any) -> Any:
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError("recipe.prompts_unreadable", path=item, reason=error) from error
         found.extend(s for line in lines if (s := line.strip()) and not s.startswith("#"))
+    for prompt in found:
+        if isinstance(prompt, str):
+            parse_sample_prompt(prompt)  # a mistake in one is told now, not after the first steps
     return tuple(found)
 
 

@@ -36,25 +36,30 @@ _EXPECTS: Final[Mapping[Kind, str]] = MappingProxyType(
     }
 )
 _SCALARS: Final = ("text", "path", "choice")
+_LISTS: Final = ("texts", "paths")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """One key and its value as they were written; `place` is "file:line", empty for a flag."""
+    """One key and its value as they were written.
+
+    `place` is "file:line", empty for a flag; `within` is the key whose value holds this one.
+    """
 
     spelling: str
     value: Any
     place: str = ""
+    within: str = ""
 
     def __str__(self) -> str:
-        if not self.place:
-            return f"--{self.spelling} {_shown(self.value)}"
-        return f"{self.place}: {self.spelling} = {_shown(self.value)}"
+        equals = "=" if self.within else " = " if self.place else " "
+        return f"{self.named}{equals}{_shown(self.value)}"
 
     @property
     def named(self) -> str:
         """The key and where it stands, without the value."""
-        return f"{self.place}: {self.spelling}" if self.place else f"--{self.spelling}"
+        name = f"{self.within} {self.spelling}" if self.within else self.spelling
+        return f"{self.place}: {name}" if self.place else f"--{name}"
 
 
 class UsageErrors(UsageError):
@@ -130,6 +135,8 @@ def _settled(key: Key, given: Given) -> Any:
         raise wrong(key, given)
     if key.kind in _SCALARS and not isinstance(value, str | Path):
         raise wrong(key, given)
+    if key.kind in _LISTS and type(value) not in (list, tuple):
+        raise wrong(key, given)
     if key.kind in ("integers", "numbers"):
         return _numbers(value)
     if key.kind == "number" and not _is_finite(value):
@@ -170,13 +177,19 @@ def _translated(
     error: ValidationError, keys: Iterable[Key], given: Mapping[str, Given]
 ) -> Iterable[UsageError]:
     ways: dict[tuple[int | str, ...], Key] = {(*key.home, key.name): key for key in keys}
+    told: set[str] = set()
     for detail in error.errors():
         if detail["type"] == "missing":
             continue  # left out, or told already
         key = next(ways[w] for n in range(9) if (w := tuple(detail["loc"][:n])) in ways)
+        if key.name in told:
+            continue
+        told.add(key.name)
         item = given[key.name]
         match detail["type"]:
-            case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
+            case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal" if (
+                key.bounds
+            ):
                 yield UsageError("option.bounds", given=item, bounds=key.bounds)
             case "string_too_short" | "too_short" if not item.value:
                 yield UsageError("option.empty", given=item)

@@ -9,7 +9,7 @@ from typing import final
 
 import torch
 
-from loraloom.adapters.attach import Attachment, attach
+from loraloom.adapters.attachment import Attachment, attach
 from loraloom.data.cache import LatentCache
 from loraloom.events import Event, Finished, PhaseStarted, Planned, Saved, Stepped
 from loraloom.formats.files import write_adapter

@@ -9,7 +9,7 @@ from functools import partial
 import torch
 
 from loraloom.adapters.adapter import Adapter, Card
-from loraloom.adapters.attach import Attachment
+from loraloom.adapters.attachment import Attachment
 from loraloom.data.cache import LatentCache
 from loraloom.data.caption import compose
 from loraloom.data.options import DataOptions
@@ -26,7 +26,12 @@ from loraloom.training.text_states import TextStateCache
 from loraloom.training.trainee import Trainee, Tuning
 
 
-def new_adapter(model: AbstractModel, plan: AdapterPlan, base_hash: str) -> Adapter:
+def new_adapter(
+    model: AbstractModel,
+    plan: AdapterPlan,
+    base_hash: str,
+    dtype: torch.dtype = torch.float32,
+) -> Adapter:
     """Return the untrained adapter of a plan."""
     options = plan.options
     network = options.network
@@ -50,7 +55,7 @@ def new_adapter(model: AbstractModel, plan: AdapterPlan, base_hash: str) -> Adap
         recipe=options.model_dump(mode="json", exclude_none=True),
     )
     weights = stream(options.training.seed, options.name, "weights")
-    return fresh_adapter(parts, ranks, card, weights)
+    return fresh_adapter(parts, ranks, card, weights, dtype)
 
 
 def cache_latents(
@@ -66,9 +71,7 @@ def cache_latents(
         model.latent_shape(width, height)
         cache = caches[plan.options.name] = LatentCache()
         paths = [example.path for example in plan.scan.examples]
-        for done in cache.fill(
-            paths, width=width, height=height, encode_image=model.encode_image
-        ):
+        for done in cache.fill(paths, width=width, height=height, encode_image=model.encode_image):
             yield Advanced(phase="latents", done=before + done)
         before += len(paths)
     yield caches

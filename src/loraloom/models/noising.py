@@ -63,7 +63,7 @@ class Noising:
         return signal * clean + sigma * eps
 
     def target(self, clean: Latents, eps: Latents, t: Timesteps) -> Latents:
-        """Return what the network is trained to predict: eps, or v (arXiv 2202.00512, section 4)."""
+        """Return what is to be predicted: eps, or v (arXiv 2202.00512, section 4)."""
         if self.prediction == "epsilon":
             return eps
         signal, sigma = self._scales(t, clean)

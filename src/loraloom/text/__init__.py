@@ -1,4 +1,4 @@
-"""The message catalogue: every sentence the program says, in English and Korean, by a stable key."""
+"""The message catalogue: every sentence the program says, in English and Korean, by a key."""
 
 from __future__ import annotations
 

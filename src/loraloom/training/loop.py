@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from loraloom.adapters.attach import Attachment
+from loraloom.adapters.attachment import Attachment
 from loraloom.events import Event, Stepped
 from loraloom.models.conditioning import Conditioning
 from loraloom.models.model import AbstractModel

@@ -26,8 +26,6 @@ def _adamw(groups: Iterable[ParameterGroup], arguments: Mapping[str, Any]) -> to
 
 
 OPTIMIZERS: Final[
-    Mapping[
-        str, Callable[[Iterable[ParameterGroup], Mapping[str, Any]], torch.optim.Optimizer]
-    ]
+    Mapping[str, Callable[[Iterable[ParameterGroup], Mapping[str, Any]], torch.optim.Optimizer]]
 ] = MappingProxyType({"adamw": _adamw})
 """Lower-case name -> builder from groups and the optimizer's own arguments."""

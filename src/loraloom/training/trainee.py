@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, final
+from typing import Any, Protocol, final, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from loraloom.adapters.attach import Attachment
+from loraloom.adapters.attachment import Attachment
 from loraloom.errors import Diverged
 from loraloom.models.conditioning import Conditioning
 from loraloom.models.model import Latents
@@ -27,6 +27,7 @@ class Rows:
     epoch: int
 
 
+@runtime_checkable
 class Feed(Protocol):
     """An adapter's endless stream of training rows."""
 
@@ -91,7 +92,7 @@ class Trainee:
 
     @property
     def learning_rate(self) -> float:
-        """The learning rate of the next step, of the first group (the U-Net where it is trained)."""
+        """The learning rate of the next step; the U-Net's where it is trained."""
         return self._peaks[0] * self._factor()
 
     def update(self) -> float:

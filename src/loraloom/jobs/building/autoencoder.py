@@ -16,12 +16,12 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from jaxtyping import Float
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from loraloom.jobs.building.course import Course
 from loraloom.jobs.building.curve import Curve
 
-_CROP_STEPS, _WHOLE_STEPS = 4800, 1600
+_CROP_STEPS, _WHOLE_STEPS, _DECODER_STEPS = 4800, 200, 3000
 _CROP, _CROP_BATCH, _WHOLE_BATCH = 64, 16, 6
 _KL_WEIGHT = 1e-4
 _EDGE_WEIGHT = 0.5
@@ -53,7 +53,28 @@ def autoencoder_course(
         network=network,
         loss=_loss(network, pictures),
         steps=steps,
-        learning_rate=Curve(peak=2e-3, floor=5e-5, warmup=200, steps=steps),
+        # The curve is cut short: the base needs only the encoder, the decoder is refined after it.
+        learning_rate=Curve(peak=2e-3, floor=5e-5, warmup=200, steps=6400),
+        folder=folder,
+        seed=seed,
+        averaging=0.998,
+        weight_decay=0.0,
+    )
+
+
+def decoder_course(
+    network: AutoencoderKL, pictures: NDArray[np.uint8], folder: Path, seed: int
+) -> Course:
+    """Train the decoder on, on whole pictures; the encoder and so all latents stay as they are."""
+    network.requires_grad_(False)
+    decoder = nn.ModuleDict({"decoder": network.decoder, "post": network.post_quant_conv})
+    decoder.requires_grad_(True)
+    return Course(
+        name="decoder",
+        network=decoder,
+        loss=_decoder_loss(network, pictures),
+        steps=_DECODER_STEPS,
+        learning_rate=Curve(peak=4e-4, floor=2e-5, warmup=100, steps=_DECODER_STEPS),
         folder=folder,
         seed=seed,
         averaging=0.998,
@@ -91,6 +112,21 @@ def _loss(
         restored = restored.float()
         kl = 0.5 * (posterior.mean.square() + posterior.var - 1 - posterior.logvar).float().mean()
         return _difference(restored, pixels) + _KL_WEIGHT * kl
+
+    return loss
+
+
+def _decoder_loss(
+    network: AutoencoderKL, pictures: NDArray[np.uint8]
+) -> Callable[[int, torch.Generator], Tensor]:
+    def loss(step: int, generator: torch.Generator) -> Tensor:
+        numbers = torch.randint(len(pictures), (_WHOLE_BATCH,), generator=generator)
+        pixels = to_unit(pictures[numbers.numpy()]).contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            with torch.no_grad():
+                latents = network.encode(pixels).latent_dist.mean
+            restored = network.decode(latents).sample
+        return _difference(restored.float(), pixels)
 
     return loss
 

@@ -24,7 +24,7 @@ from loraloom.jobs.building.curve import Curve
 from loraloom.models.conditioning import Conditioning
 from loraloom.models.sd1.stable_diffusion import StableDiffusion
 
-STEPS = 9000
+STEPS = 4500
 _BATCH = 64
 _CAPTION_DROPOUT = 0.1
 _MIN_SNR = 5.0
@@ -48,7 +48,7 @@ SCHEDULER = {
 def new_base(autoencoder: AutoencoderKL, tokenizer: CLIPTokenizer, seed: int) -> StableDiffusion:
     """Return the untrained base around a trained autoencoder."""
     torch.manual_seed(seed)
-    unet = UNet2DConditionModel(
+    unet: Any = UNet2DConditionModel(
         sample_size=16,
         in_channels=4,
         out_channels=4,
@@ -75,7 +75,8 @@ def new_base(autoencoder: AutoencoderKL, tokenizer: CLIPTokenizer, seed: int) ->
         )
     )
     return StableDiffusion(
-        unet=unet,
+        # A quarter faster on processors.
+        unet=unet.to(memory_format=torch.channels_last),
         vae=autoencoder,
         text_encoder=text_encoder,
         tokenizer=tokenizer,
@@ -94,7 +95,7 @@ def encode_pictures(
         for start in range(0, len(pictures), 50):
             posterior: Any = autoencoder.encode(to_unit(pictures[start : start + 50])).latent_dist
             chunks.append(posterior.mean)
-    return torch.cat(chunks)
+    return torch.cat(chunks).contiguous()
 
 
 def base_course(

@@ -36,7 +36,7 @@ class Work:
     @property
     def plain(self) -> Pool:
         """Plain pictures without the held-out combinations, for the base."""
-        return Pool(folder=self.folder / "pool-plain", seed=2, count=32000, styles=("plain",))
+        return Pool(folder=self.folder / "pool-plain", seed=2, count=20000, styles=("plain",))
 
     @property
     def judged(self) -> Pool:

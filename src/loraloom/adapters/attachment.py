@@ -1,4 +1,4 @@
-"""The live join of networks and adapters: put on without touching a weight, taken off without a trace."""
+"""The live join of networks and adapters: put on without touching a weight, off without a trace."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def _check_shape(site: Site, delta: AbstractDelta, layer: nn.Module, adapter: st
 
 
 def _worn_copy(delta: AbstractDelta, layer: nn.Module, trainable: bool) -> AbstractDelta:
-    """Copy a delta to the layer's device; training keeps its own precision, wearing takes the layer's."""
+    """Copy a delta to the layer's device; what is only worn takes the layer's precision too."""
     like = next(layer.parameters())
     dtype = None if trainable else like.dtype
     parts = {

@@ -1,0 +1,22 @@
+"""What a file holds, short of the tensors themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias, final
+
+from loraloom.formats.layout import Shape
+
+Config: TypeAlias = Mapping[str, Any] | None
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """Names, shapes, metadata and configuration, verbatim; `where` names the file in messages."""
+
+    where: str
+    shapes: Mapping[str, Shape]
+    metadata: Mapping[str, str]
+    config: Config = None

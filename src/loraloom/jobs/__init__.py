@@ -1,0 +1,1 @@
+"""Jobs: the only place where siblings meet, and the only writer of run folders."""

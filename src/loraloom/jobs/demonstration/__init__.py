@@ -1,0 +1,1 @@
+"""The parts of the demonstration: its training folders, its pictures, its measurements."""

@@ -1,0 +1,45 @@
+"""How much memory the machine has."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+_LIMIT: Final = Path("/sys/fs/cgroup/memory.max")
+
+
+def total_memory() -> int | None:
+    """Return the bytes of main memory that this process may use at most; None if not known."""
+    if sys.platform == "win32":
+        return _windows()
+    try:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
+        return None
+    try:
+        limit = _LIMIT.read_text(encoding="ascii").strip()  # a container's
+    except OSError:
+        return total
+    return min(total, int(limit)) if limit.isdigit() else total
+
+
+class _Status(ctypes.Structure):
+    """MEMORYSTATUSEX of the Windows API."""
+
+    _fields_ = (
+        ("length", ctypes.c_ulong),
+        ("load", ctypes.c_ulong),
+        *((name, ctypes.c_ulonglong) for name in ("total", "free", "page", "free_page")),
+        *((name, ctypes.c_ulonglong) for name in ("virtual", "free_virtual", "free_extended")),
+    )
+
+
+def _windows() -> int | None:
+    status = _Status(length=ctypes.sizeof(_Status))
+    windll = getattr(ctypes, "windll", None)
+    if windll is None or not windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status)):
+        return None
+    return int(status.total)

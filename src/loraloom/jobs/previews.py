@@ -1,0 +1,58 @@
+"""Sample pictures while training: the recipe's prompts, drawn with an adapter as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import final
+
+from loraloom.adapters.attachment import Attachment
+from loraloom.events import Event, Sampled
+from loraloom.generation.images import to_pictures, write_png
+from loraloom.generation.request import ImageRequest, SamplingSettings
+from loraloom.generation.sampling import sample
+from loraloom.jobs.recipe import Recipe
+from loraloom.jobs.sample_prompts import SamplePrompt, parse_sample_prompt
+from loraloom.models.model import AbstractModel
+
+
+@final
+class Previews:
+    """Draws samples into the run's folder; nothing that training draws from is touched."""
+
+    def __init__(self, recipe: Recipe, model: AbstractModel, attachment: Attachment) -> None:
+        self._model = model
+        self._attachment = attachment
+        self._folder = recipe.run_dir / "samples"
+        self._overwrite = recipe.overwrite
+        self._seeds = {each.name: each.training.seed for each in recipe.adapters}
+        self._prompts = [parse_sample_prompt(line) for line in recipe.sample_prompts]
+
+    def draw(self, names: Sequence[str], step: int) -> Iterator[Event]:
+        """Draw every prompt with each of the adapters alone, at strength 1."""
+        for name in names:
+            for number, prompt in enumerate(self._prompts):
+                yield self._draw_one(name, number, prompt, step)
+
+    def _draw_one(self, name: str, number: int, prompt: SamplePrompt, step: int) -> Sampled:
+        model = self._model
+        seed = self._seeds[name] if prompt.seed is None else prompt.seed
+        settings = SamplingSettings(
+            steps=prompt.steps,
+            cfg_scale=prompt.cfg_scale,
+            width=prompt.width or model.resolution,
+            height=prompt.height or model.resolution,
+        )
+        request = ImageRequest(
+            prompt=prompt.prompt,
+            negative_prompt=prompt.negative_prompt,
+            seed=seed,
+            strengths={name: dict.fromkeys(model.networks, 1.0)},
+        )
+        pixels = sample(model, self._attachment, [request], settings)
+        assert pixels is not None  # Nothing asks it to stop.
+        path = self._folder / f"{name}_{step:08d}_{number:02d}_{seed}.png"
+        words = (
+            f"{prompt.prompt}\nSteps: {prompt.steps}, CFG scale: {prompt.cfg_scale}, Seed: {seed}"
+        )
+        write_png(to_pictures(pixels)[0], path, words, overwrite=self._overwrite)
+        return Sampled(path=path, prompt=prompt.prompt, seed=seed, step=step, adapter=name)

@@ -1,0 +1,125 @@
+"""metadata.jsonl: captions by row, and nothing from outside the folder."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+
+import pytest
+from PIL import Image
+
+from loraloom.data.scan import scan
+
+
+def _lines(*rows):
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def test_rows_caption_pictures_in_the_folder_and_below(tree):
+    root = tree(
+        {
+            "a.png": None,
+            "images/b.png": None,
+            "images/deep/c.png": None,
+            "metadata.jsonl": _lines(
+                {"file_name": "a.png", "text": "a cat\non a mat"},
+                {"file_name": "images/b.png", "caption": "a dog"},
+                {"file_name": "images\\deep\\c.png", "prompt": "a bird"},
+            ),
+        }
+    )
+    found = scan(root)
+    assert [e.caption for e in found.examples] == ["a cat on a mat", "a dog", "a bird"]
+    assert {e.subset for e in found.examples} == {"set"}
+    assert found.findings == ()
+
+
+def test_rows_count_in_numbered_folders_too(tree):
+    root = tree(
+        {"5_sks/a.png": None, "5_sks/metadata.jsonl": _lines({"file_name": "a.png", "text": "x"})}
+    )
+    assert [(e.caption, e.repeats) for e in scan(root).examples] == [("x", 5)]
+
+
+def test_names_match_however_unicode_is_composed(tree):
+    name = unicodedata.normalize("NFD", "고양이.png")
+    root = tree({name: None, "metadata.jsonl": _lines({"file_name": "고양이.png", "text": "x"})})
+    assert [e.caption for e in scan(root).examples] == ["x"]
+
+
+def test_a_picture_without_a_row_in_a_named_folder_is_not_dropped(tree, refuses):
+    root = tree(
+        {
+            "images/a.png": None,
+            "images/b.png": None,
+            "metadata.jsonl": _lines({"file_name": "images/a.png", "text": "x"}),
+        }
+    )
+    with refuses("dataset.caption_missing", "images/b.png"):
+        scan(root)
+
+
+def test_a_caption_file_wins_over_a_row_and_that_is_told(tree):
+    root = tree(
+        {
+            "a.png": None,
+            "a.txt": "from the file",
+            "metadata.jsonl": _lines({"file_name": "a.png", "text": "from the row"}),
+        }
+    )
+    found = scan(root)
+    assert [e.caption for e in found.examples] == ["from the file"]
+    assert [(f.code, f.details["files"]) for f in found.findings] == [
+        ("dataset.caption_over_metadata", "a.png")
+    ]
+
+
+def test_text_wins_over_other_columns_and_that_is_told(tree):
+    row = {"file_name": "a.png", "prompt": "p", "caption": "c", "text": "t"}
+    found = scan(tree({"a.png": None, "metadata.jsonl": _lines(row)}))
+    assert [e.caption for e in found.examples] == ["t"]
+    assert [f.code for f in found.findings] == ["dataset.metadata_rivals"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../b.png", "images/../../b.png", "..\\b.png", "{root}/../b.png", "C:\\b.png", "C:b.png"],
+)
+def test_paths_out_of_the_folder_are_refused(tree, refuses, name):
+    root = tree({"a.png": None, "images/c.png": None})
+    Image.new("RGB", (8, 6)).save(root.parent / "b.png")
+    name = name.format(root=root)
+    (root / "metadata.jsonl").write_text(_lines({"file_name": name, "text": "x"}))
+    with refuses("dataset.metadata_outside", "metadata.jsonl", name):
+        scan(root)
+
+
+@pytest.mark.parametrize(
+    ("row", "code"),
+    [
+        ('{"file_name": "a.png"', "dataset.metadata_syntax"),
+        ('["a.png", "a cat"]', "dataset.metadata_syntax"),
+        ('{"text": "a cat"}', "dataset.metadata_file_name"),
+        ('{"file_name": 7, "text": "a cat"}', "dataset.metadata_file_name"),
+        ('{"file_name": "b.png", "text": "a cat"}', "dataset.metadata_no_picture"),
+        ('{"file_name": "notes.md", "text": "a cat"}', "dataset.metadata_no_picture"),
+        ('{"file_name": ".hidden.png", "text": "a cat"}', "dataset.metadata_no_picture"),
+        ('{"file_name": "a.png"}', "dataset.metadata_caption"),
+        ('{"file_name": "a.png", "text": " "}', "dataset.metadata_caption"),
+        ('{"file_name": "a.png", "text": null, "caption": "c"}', "dataset.metadata_caption"),
+        ('{"file_name": "c.png", "text": "again"}', "dataset.metadata_repeated"),
+    ],
+)
+def test_a_wrong_row_is_refused_by_its_line(tree, refuses, row, code):
+    good = _lines({"file_name": "c.png", "text": "c"})
+    root = tree(
+        {
+            "a.png": None,
+            "c.png": None,
+            "notes.md": "",
+            ".hidden.png": None,
+            "metadata.jsonl": f"{good}\n{row}\n",
+        }
+    )
+    with refuses(code, "metadata.jsonl", "3"):
+        scan(root)
