@@ -12,6 +12,7 @@ import pytest
 import torch
 
 if TYPE_CHECKING:
+    from loraloom.adapters.adapter import Adapter
     from loraloom.models.sd1.stable_diffusion import StableDiffusion
 
 SENTENCES = (
@@ -34,6 +35,9 @@ SCHEDULER = {
     "steps_offset": 1,
     "trained_betas": None,
 }
+
+# diffusers knows kohya's text encoder keys by its output projection.
+_ADAPTED = ("attn2.to_v", "attn2.to_out", "ff.net.2", "self_attn.out_proj", "mlp.fc2")
 
 
 def build_tiny() -> StableDiffusion:
@@ -92,6 +96,26 @@ def build_tiny() -> StableDiffusion:
         title="tiny",
         weight_files=(),
     )
+
+
+def random_adapter(name: str, seed: int) -> Adapter:
+    """Return a LoRA of rank 4 on some layers of both networks, strong enough to be seen."""
+    from torch import nn
+
+    from loraloom.adapters.adapter import Adapter, Card
+    from loraloom.adapters.lora import Lora
+    from loraloom.adapters.site import Site, canonical_path
+
+    generator = torch.Generator().manual_seed(seed)
+    deltas = {}
+    for part, network in build_tiny().networks.items():
+        for path, layer in network.named_modules():
+            if isinstance(layer, nn.Linear) and any(word in path for word in _ADAPTED):
+                down = torch.randn(4, layer.in_features, generator=generator)
+                up = torch.randn(layer.out_features, 4, generator=generator)
+                site = Site(part, canonical_path(part, f"{path}.weight"))
+                deltas[site] = Lora(down * 0.3, up * 0.3, alpha=2.0)
+    return Adapter(deltas=deltas, card=Card(family="sd1", name=name))
 
 
 @pytest.fixture(scope="session")

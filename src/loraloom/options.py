@@ -34,5 +34,6 @@ def option(
     other tools give it; `unit` is printed after the value; `hidden` keeps it out of short help.
     `bounds` go to pydantic (`ge`, `gt`, `le`, `lt`, `min_length`).
     """
-    extra = {"en": en, "ko": ko, "aliases": list(aliases), "unit": unit, "hidden": hidden}
-    return Field(default, json_schema_extra={"option": extra}, **bounds)
+    told = {"en": en, "ko": ko, "aliases": list(aliases), "unit": unit, "hidden": hidden}
+    declare: Any = Field
+    return declare(default, json_schema_extra={"option": told}, **bounds)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loraloom.errors import LoraLoomError, UsageError
@@ -381,6 +381,7 @@ def test_the_written_recipe_loads_to_the_same(tmp_path: Path) -> None:
     assert load(tmp_path, first.to_toml()) == first
 
 
+@settings(max_examples=30)
 @given(
     words=st.text(st.characters(exclude_categories=["Cs"]), min_size=1),
     rate=st.floats(0, 1, allow_subnormal=False),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import click
@@ -32,7 +33,7 @@ class Command:
     """
 
     name: str
-    keys: Callable[[], tuple[Key, ...]]
+    options: Callable[[], tuple[Key, ...]]
     run: Callable[[Session, Request], int]
     words: str = ""
     borrows: bool = False
@@ -44,8 +45,10 @@ class Command:
 
     def help(self) -> Help:
         """Return what its help page tells."""
-        keys = (*self.keys(), *terminal.KEYS)
-        return Help(name=self.name, code=self.code, words=self.words, keys=keys)
+        own = self.options()
+        return Help(
+            name=self.name, code=self.code, words=self.words, keys=(*own, *terminal.besides(own))
+        )
 
     def built(self, language: str) -> click.Command:
         """Return the command for the parser, with its help in a language."""
@@ -70,10 +73,22 @@ class _Parser(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         try:
+            self._check_values(args)
             return super().parse_args(ctx, spread(args) if self._command.borrows else args)
         except click.BadOptionUsage as error:
             error.ctx = error.ctx or ctx  # so that what the option is can be looked up
             raise
+
+    def _check_values(self, args: list[str]) -> None:
+        """Refuse a flag as the value of the flag before it: the value was forgotten."""
+        options = [p for p in self.params if isinstance(p, click.Option) and not p.is_flag]
+        valued = {name for option in options for name in option.opts}
+        for word, following in pairwise((*args, "--")):
+            if word == "--":
+                return
+            dashes = "-" * (len(word) - len(word.lstrip("-")))
+            if dashes + plain(word.lstrip("-")) in valued and following.startswith("--"):
+                raise click.BadOptionUsage(word, "requires an argument")
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         everything = bool(ctx.meta.get(_EVERYTHING))
@@ -93,7 +108,8 @@ _EVERYTHING = "loraloom.everything"
 def _parameters(command: Command) -> Iterator[click.Parameter]:
     if command.words:
         yield click.Argument([WORDS], nargs=-1, type=click.UNPROCESSED)
-    yield from flags_of((*command.keys(), *terminal.KEYS))
+    own = command.options()
+    yield from flags_of((*own, *terminal.besides(own)))
     if command.borrows:
         yield from borrowed_flags()
 

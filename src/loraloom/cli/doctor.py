@@ -51,4 +51,4 @@ def _record(findings: list[Any], session: Session) -> dict[str, Any]:
     }
 
 
-DOCTOR: Final = Command(name="doctor", keys=lambda: (), run=_run)
+DOCTOR: Final = Command(name="doctor", options=lambda: (), run=_run)

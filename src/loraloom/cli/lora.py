@@ -56,4 +56,4 @@ def _range(bounds: Sequence[float]) -> str:
     return f"{low:g}" if low == high else f"{low:g} – {high:g}"
 
 
-LORA_INFO: Final = Command(name="lora info", keys=lambda: (), run=_run, words="FILE...")
+LORA_INFO: Final = Command(name="lora info", options=lambda: (), run=_run, words="FILE...")

@@ -44,6 +44,8 @@ class _PlainJob:
             if first := values.get(self.words):
                 raise UsageError("recipe.twice", first=first.named, second=" ".join(request.words))
             values[self.words] = said
+        if any(key.name == "lang" for key in self.keys()):
+            values["lang"] = Given(spelling="lang", value=session.language)
         options = settle(self.kind(), values)
 
         def start(stop: Callable[[], bool]) -> Iterator[Event]:
@@ -67,7 +69,7 @@ _NEXT: Final = {
 
 
 def _command(name: str, job: _PlainJob, words: str = "") -> Command:
-    return Command(name=name, keys=job.keys, run=job.run, words=words)
+    return Command(name=name, options=job.keys, run=job.run, words=words)
 
 
 GENERATE: Final = _command(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from abc import ABC, abstractmethod
-from typing import Final, final
+from typing import IO, Final, cast, final
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
@@ -122,10 +122,11 @@ class BarProgress(AbstractProgress):
                 markup=False,
                 table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
             ),
-            console=Console(file=session.err, highlight=False),
+            console=Console(file=cast("IO[str]", session.err), highlight=False),
             expand=True,
         )
         self._tasks: dict[str, TaskID] = {}
+        self._trained = False
         self._bars.start()
 
     def show(self, event: Event) -> None:
@@ -139,9 +140,10 @@ class BarProgress(AbstractProgress):
                 info = self._course.step(event, now, wall)
                 task = self._task(TRAINING, event.total)
                 self._bars.update(task, completed=event.step, total=event.total, info=info)
+                self._trained = event.step >= event.total
             case PhaseStarted():
                 self._course.phase(event, now)
-                self._end_phases(besides=TRAINING)
+                self._end_phases(besides="" if self._trained else TRAINING)
                 self._task(event.phase, event.total)
             case Advanced():
                 info = self._course.units(event, now, wall)
@@ -162,9 +164,9 @@ class BarProgress(AbstractProgress):
         return self._tasks[phase]
 
     def _end_phases(self, *, besides: str) -> None:
-        """Take the bars of phases away; on the way to training each leaves a line behind."""
+        """Take the bars of phases away; those that do not lie within training leave a line."""
         for phase in [name for name in self._tasks if name != besides]:
-            if TRAINING not in self._tasks:
+            if phase == TRAINING or TRAINING not in self._tasks:
                 self._say(f"✓ {named('phase', phase, self._session)}", style="green")
             self._bars.remove_task(self._tasks.pop(phase))
 

@@ -7,10 +7,11 @@ import math
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, TextIO, final
+from typing import Any, final
 
-from loraloom.cli.session import Session
+from loraloom.cli.session import Session, Stream
 from loraloom.errors import LoraLoomError, OutputError
 from loraloom.events import Event, Finished, Measured, Planned, Sampled, Saved, Warned
 
@@ -36,7 +37,7 @@ class EventLog:
     def __init__(self, session: Session) -> None:
         self._language = session.language
         self._closing = ExitStack()
-        self._stream: TextIO | None = None
+        self._stream: Stream | None = None
         if session.events == "-":
             self._stream = session.out
         elif session.events is not None:
@@ -80,7 +81,7 @@ class Tally:
     def add(self, event: Event, session: Session) -> None:
         """Take one event in."""
         match event:
-            case Planned():
+            case Planned() if self._result["plan"] is None:  # later ones are of jobs inside it
                 self._result["job"] = event.job
                 self._result["plan"] = event.record()["plan"]
             case Saved() | Sampled():
@@ -108,7 +109,7 @@ class Tally:
         return {**self._result, "outputs": [str(path) for path in self.outputs]}
 
 
-def _open(path: Path) -> TextIO:
+def _open(path: Path) -> TextIOWrapper:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path.open("a", encoding="utf-8")

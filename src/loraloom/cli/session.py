@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from types import MappingProxyType
-from typing import Any, Final, TextIO, final
+from typing import Any, Final, Protocol, final, runtime_checkable
 
 from loraloom.jobs.keys import Key, Kind, plain
 from loraloom.jobs.settling import Given, wrong
@@ -62,6 +62,23 @@ KEYS: Final = (
 """Options of every command that are about the telling, not the doing."""
 
 
+@runtime_checkable
+class Stream(Protocol):
+    """Where text goes."""
+
+    def write(self, text: str, /) -> object:
+        """Take text."""
+        ...
+
+    def flush(self) -> object:
+        """Pass on what was taken."""
+        ...
+
+    def isatty(self) -> bool:
+        """Tell whether a person reads it as it comes."""
+        ...
+
+
 @final
 @dataclass(frozen=True, kw_only=True)
 class Session:
@@ -74,8 +91,8 @@ class Session:
     json: bool
     quiet: bool
     events: str | None
-    out: TextIO
-    err: TextIO
+    out: Stream
+    err: Stream
 
     def say(self, key: str, /, **details: object) -> str:
         """Return a message of the catalogue in the session's language."""
@@ -94,6 +111,12 @@ def open_session(arguments: Sequence[str], environment: Mapping[str, str]) -> Se
         out=sys.stdout,
         err=sys.stderr,
     )
+
+
+def besides(keys: Sequence[Key]) -> tuple[Key, ...]:
+    """Return this module's keys that a command does not have itself."""
+    names = {key.name for key in keys}
+    return tuple(key for key in KEYS if key.name not in names)
 
 
 def check(parameters: Mapping[str, Any]) -> None:

@@ -63,8 +63,8 @@ def _run(session: Session, request: Request) -> int:
     from loraloom.jobs.recipe import Recipe
 
     flags = dict(request.flags)
-    files = [*_pop(flags, "config"), *_pop(flags, "config_file")]
-    files += [word for word in request.words if word.lower().endswith(".toml")]
+    files = [word for word in request.words if word.lower().endswith(".toml")]
+    files += [*_pop(flags, "config"), *_pop(flags, "config_file")]
     folders = [word for word in request.words if not word.lower().endswith(".toml")]
     adapters = [_adapter(word) for word in _pop(flags, "adapter")]
     if len(folders) == 1 and not adapters:
@@ -126,7 +126,7 @@ def _word(text: str) -> str:
 
 TRAIN: Final = Command(
     name="train",
-    keys=_keys,
+    options=_keys,
     run=_run,
     words="[FOLDER | RECIPE.toml]...",
     borrows=True,

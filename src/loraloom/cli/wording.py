@@ -47,10 +47,14 @@ def plan_lines(event: Planned, session: Session) -> Iterator[str]:
 
 
 def named(kind: str, name: str, session: Session) -> str:
-    """Return the catalogue's word for a job, a phase or a row of a plan, else its bare name."""
-    code = f"{kind}.{name}"
+    """Return the catalogue's words for a job, a phase or a row of a plan, else its bare name.
+
+    A name of two words, like `draw anime`, is worded by the first, with the rest put into it.
+    """
+    first, _, rest = name.partition(" ")
+    code = f"{kind}.{first}"
     if code in catalogue(session.language):
-        return session.say(code)
+        return session.say(code, name=rest)
     return name.replace("_", " ")
 
 

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Final, cast, final
 
 from loraloom.errors import ModelError
 
+_METADATA: Final = "__metadata__"
 _LENGTH_BYTES: Final = 8
 _ALIGNMENT: Final = 8
 _LARGEST_HEADER: Final = 100_000_000
@@ -112,7 +113,8 @@ def with_metadata(serialised: bytes, metadata: Mapping[str, str]) -> bytes:
     """
     length = int.from_bytes(serialised[:_LENGTH_BYTES], "little")
     header = json.loads(serialised[_LENGTH_BYTES : _LENGTH_BYTES + length])
-    header = {"__metadata__": dict(sorted(metadata.items()))} | header
+    header.pop(_METADATA, None)
+    header = {_METADATA: dict(sorted(metadata.items()))} | header
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % _ALIGNMENT)
     return len(text).to_bytes(_LENGTH_BYTES, "little") + text + serialised[_LENGTH_BYTES + length :]
@@ -125,11 +127,12 @@ def _parse(file: BinaryIO, size: int) -> Header:
     length = int.from_bytes(prefix, "little")
     if length > min(_LARGEST_HEADER, size - _LENGTH_BYTES):
         raise _Broken(f"a header of {length} bytes in a file of {size}")
-    content: Any = json.loads(file.read(length), object_pairs_hook=_without_duplicates)
+    text = file.read(length).decode("utf-8")
+    content: Any = json.loads(text, object_pairs_hook=_without_duplicates)
     if not isinstance(content, dict):
         raise _Broken("the header is no JSON object")
     content = cast("dict[str, Any]", content)
-    metadata = _metadata(content.pop("__metadata__", {}))
+    metadata = _metadata(content.pop(_METADATA, {}))
     entries = {name: _entry(name, entry) for name, entry in content.items()}
     data_start = _LENGTH_BYTES + length
     _check_order(entries, size - data_start)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Final, TypeAlias, final
 
-from PIL import ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 _LEADING: Final = 1.3
+_JOINT: Final = re.compile(r"(?<=[_\-./:,+])")
 _NOT_A_LETTER: Final = "\U0010ffff"
 _WIDE_FONTS: Final = (
     "NotoSansCJK-Regular.ttc",
@@ -47,8 +50,10 @@ class Line:
 def set_lines(text: str, size: int, width: float) -> tuple[Line, ...]:
     """Break a text into lines no wider than `width` pixels, at blanks or else inside a word."""
     font = _font_for(text, size)
-    height = round(size * _LEADING)
     broken = [line for part in text.split("\n") for line in _broken(part.split(), font, width)]
+    # Fonts with large letters reach below the usual line.
+    reach = max((font.getbbox(line)[3] for line in broken), default=0)
+    height = max(round(size * _LEADING), round(reach + size * (_LEADING - 1)))
     return tuple(Line(line, font, font.getlength(line), height) for line in broken)
 
 
@@ -73,12 +78,13 @@ def _broken(words: Sequence[str], font: Font, width: float) -> Iterator[str]:
 
 
 def _pieces(word: str, font: Font, width: float) -> list[str]:
-    """Break a word that is too wide for a line; a piece has at least one letter."""
+    """Break a word that is too wide for a line: after a joint like `_`, or else at any letter."""
     pieces = [""]
-    for letter in word:
-        if pieces[-1] and font.getlength(pieces[-1] + letter) > width:
-            pieces.append("")
-        pieces[-1] += letter
+    for part in _JOINT.split(word):
+        for unit in [part] if font.getlength(part) <= width else part:
+            if pieces[-1] and font.getlength(pieces[-1] + unit) > width:
+                pieces.append("")
+            pieces[-1] += unit
     return pieces
 
 
@@ -99,9 +105,13 @@ def _missing(font: Font, text: str) -> list[str]:
     return [letter for letter in letters if _shape(font, letter) == blank]
 
 
-def _shape(font: Font, letter: str) -> tuple[tuple[int, int], bytes]:
-    mask = font.getmask(letter)
-    return mask.size, bytes(mask)
+def _shape(font: Font, letter: str) -> tuple[float, bytes]:
+    """Return how far a letter reaches and how it looks."""
+    width = font.getlength(letter)
+    _, _, right, bottom = font.getbbox(letter)
+    canvas = Image.new("L", (max(1, math.ceil(right)), max(1, math.ceil(bottom))))
+    ImageDraw.Draw(canvas).text((0, 0), letter, fill=255, font=font)
+    return width, canvas.tobytes()
 
 
 @cache

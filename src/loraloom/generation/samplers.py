@@ -1,34 +1,16 @@
-"""Samplers by the names that web UIs give them, built on diffusers' schedulers."""
+"""Samplers by the names that web UIs give them."""
 
 from __future__ import annotations
 
 import difflib
-import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Protocol, final
+from typing import Any, Final, final
 
 from loraloom.errors import UsageError
 
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
-    from loraloom.models.noising import Noising
-
 AUTOMATIC: Final = "Automatic"
-
-_LDM: Final[Mapping[str, Any]] = MappingProxyType(
-    {
-        "steps_offset": 1,
-        "clip_sample": False,
-        "set_alpha_to_one": False,
-        "skip_prk_steps": True,
-    }
-)
-"""What the scheduler configurations of Stable Diffusion 1.x say beside the noise table."""
 
 SCHEDULES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     {
@@ -43,27 +25,6 @@ SCHEDULES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
 
 `Automatic` leaves it to the scheduler. Source: diffusers, docs/source/en/api/schedulers/overview.
 """
-
-
-class Scheduler(Protocol):
-    """What sampling asks of a diffusers scheduler."""
-
-    timesteps: Tensor
-    init_noise_sigma: float
-
-    def set_timesteps(self, num_inference_steps: int, device: torch.device) -> None:
-        """Choose the timesteps."""
-        ...
-
-    def scale_model_input(self, sample: Tensor, timestep: Tensor) -> Tensor:
-        """Bring a noisy sample to the scale that the network expects."""
-        ...
-
-    def step(
-        self, model_output: Tensor, timestep: Tensor, sample: Tensor, **arguments: Any
-    ) -> Sequence[Tensor]:
-        """Take one step; the first result is the next sample."""
-        ...
 
 
 @final
@@ -133,20 +94,6 @@ def find_sampler(name: str, schedule: str = AUTOMATIC) -> tuple[Sampler, str]:
             return known[start], label
     near = difflib.get_close_matches(name, SAMPLERS, n=3, cutoff=0.4)
     raise UsageError("sampler.unknown", name=name, near=", ".join(near or SAMPLERS))
-
-
-def build_scheduler(sampler: Sampler, schedule: str, noising: Noising) -> Scheduler:
-    """Return a fresh scheduler over the model's own noise table.
-
-    A schedule that the sampler cannot follow is a `UsageError`.
-    """
-    scheduler: Any = getattr(import_module("diffusers"), sampler.scheduler)
-    known = inspect.signature(scheduler.__init__).parameters
-    asked = SCHEDULES[schedule]
-    if any(name not in known for name in asked):
-        raise UsageError("sampler.schedule", sampler=sampler.label, schedule=schedule)
-    general = {name: value for name, value in {**_LDM, **noising.settings}.items() if name in known}
-    return scheduler(**(general | dict(sampler.settings) | dict(asked)))
 
 
 def _plain(name: str) -> str:

@@ -13,7 +13,8 @@ from loraloom.adapters.attachment import Attachment
 from loraloom.adapters.strength import RowStrength
 from loraloom.errors import UsageError
 from loraloom.generation.request import ImageRequest, SamplingSettings
-from loraloom.generation.samplers import Scheduler, build_scheduler, find_sampler
+from loraloom.generation.samplers import find_sampler
+from loraloom.generation.schedulers import Scheduler, build_scheduler
 from loraloom.models.conditioning import Conditioning
 from loraloom.models.model import AbstractModel, Latents, Pixels
 
@@ -50,9 +51,10 @@ def sampling_steps(
     requests: Sequence[ImageRequest],
     settings: SamplingSettings,
 ) -> Generator[int, None, Pixels]:
-    """Do as `sample`, yielding the number of steps done after each, the last one excepted.
+    """Do as `sample`, yielding after each step but the last how many of `settings.steps` are done.
 
-    The attachment's strengths belong to the batch until it is finished.
+    The attachment's strengths belong to the batch until it is finished. Samplers of higher order
+    take more steps than they are asked for; what is yielded stays in proportion.
     """
     sampler, schedule = find_sampler(settings.sampler, settings.schedule)
     scheduler = build_scheduler(sampler, schedule, model.noising)
@@ -63,9 +65,9 @@ def sampling_steps(
     generators = [torch.Generator().manual_seed(request.seed) for request in requests]
     arguments: dict[str, Any] = {"generator": generators} if sampler.stochastic else {}
     latents = _first_noise(model, generators, settings) * scheduler.init_noise_sigma
-    for done, t in enumerate(scheduler.timesteps):
-        if done:
-            yield done
+    for index, t in enumerate(scheduler.timesteps):
+        if index:
+            yield index * settings.steps // len(scheduler.timesteps)
         scaled = scheduler.scale_model_input(latents, t).to(model.dtype)
         noisy = torch.cat([scaled, scaled]) if guided else scaled
         # The network was trained at whole timesteps; some schedules pass between them.

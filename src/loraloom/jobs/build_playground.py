@@ -8,8 +8,8 @@ WORK is a folder for pictures, checkpoints and logs; it needs about 3 GB.
 """
 
 # The model classes of diffusers are only partly typed.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportPrivateImportUsage=false
 
 from __future__ import annotations
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final, Literal, final
 
 import torch
 from torch import Tensor
 
-from loraloom import __version__
 from loraloom.adapters.attachment import Attachment, attach
 from loraloom.errors import OutputError
 from loraloom.evaluation.page import render_page
@@ -320,7 +320,7 @@ class _Stage:
         return DemoReport(
             title="LoraLoom",
             created=datetime.now().astimezone().isoformat(timespec="seconds"),
-            version=__version__,
+            version=version("loraloom"),
             base=self.model.name,
             machine=this_machine(self.model.device),
             phases=self.clock.phases,

@@ -65,7 +65,7 @@ def _load_folder(
         content: Any = json.loads(index.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError("model.unreadable", path=index, reason=error) from error
-    pipeline = content.get("_class_name") if isinstance(content, dict) else None
+    pipeline = str(content["_class_name"]) if "_class_name" in content else ""
     if pipeline not in FAMILIES:
         raise ModelError("model.family", path=folder, found=pipeline, known=", ".join(FAMILIES))
     return FAMILIES[pipeline](folder, title, device, dtype)

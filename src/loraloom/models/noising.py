@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast, final
+from typing import Any, Literal, final
 
 import torch
 from jaxtyping import Float, Int
@@ -37,18 +37,20 @@ class Noising:
     def from_config(cls, config: Mapping[str, Any]) -> Noising:
         """Build from a diffusers scheduler configuration; an unknown one is a `ModelError`."""
         prediction = config.get("prediction_type", "epsilon")
-        steps, start, end, schedule = (config.get(key) for key in _SETTINGS)
-        known = {
+        schedule = config.get("beta_schedule")
+        steps, start, end = (config.get(key, 0) for key in _SETTINGS[:3])
+        known: dict[Any, Callable[[], Tensor]] = {
             "linear": lambda: torch.linspace(start, end, steps, dtype=torch.float32),
             "scaled_linear": lambda: (
                 torch.linspace(start**0.5, end**0.5, steps, dtype=torch.float32) ** 2
             ),
         }
-        if schedule not in known or prediction not in ("epsilon", "v_prediction"):
+        reshaped = config.get("trained_betas") is not None or config.get("rescale_betas_zero_snr")
+        if reshaped or schedule not in known or prediction not in ("epsilon", "v_prediction"):
             raise ModelError("model.noising", schedule=schedule, prediction=prediction)
         return cls(
             signal=torch.cumprod(1 - known[schedule](), dim=0),
-            prediction=cast(Literal["epsilon", "v_prediction"], prediction),
+            prediction=prediction,
             settings={**{key: config[key] for key in _SETTINGS}, "prediction_type": prediction},
         )
 

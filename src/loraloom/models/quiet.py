@@ -1,18 +1,15 @@
 """Keeps the loading libraries from writing to the terminal."""
 
-# transformers is only partly typed.
-# pyright: reportUnknownMemberType=false
-
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from transformers.utils import logging
 
 
 @contextmanager
-def without_progress_bars() -> Iterator[None]:
+def without_progress_bars() -> Generator[None]:
     """Switch transformers' progress bars off inside the block, and on again if they were on."""
     were_on = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()

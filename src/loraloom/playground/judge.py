@@ -11,7 +11,7 @@ from typing import Final, final
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from safetensors.torch import load_file
+from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
 from torch import Tensor, nn
 
 from loraloom.playground.scenes import BACKGROUNDS, COLOURS, OBJECTS, POSITIONS, SIZES

@@ -15,7 +15,7 @@ LANGUAGES: Final = ("en", "ko")
 @cache
 def catalogue(language: str) -> Mapping[str, str]:
     """Return all messages of one language, key to template."""
-    text = files(__package__).joinpath(f"{language}.json").read_text(encoding="utf-8")
+    text = files("loraloom.text").joinpath(f"{language}.json").read_text(encoding="utf-8")
     messages: dict[str, str] = json.loads(text)
     return MappingProxyType(messages)
 

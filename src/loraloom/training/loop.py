@@ -72,7 +72,7 @@ def _gradients(
             )
             own = [
                 rows.mean() / trainee.tuning.accumulation
-                for trainee, rows in zip(members, each.split(sizes), strict=True)
+                for trainee, rows in zip(members, torch.split(each, sizes), strict=True)
             ]
             torch.stack(own).sum().backward()
             for trainee, mean in zip(members, own, strict=True):

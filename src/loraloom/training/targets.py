@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, final
@@ -49,10 +49,10 @@ def target_layers(
     """Yield site, layer, rank and alpha of every layer of a network that gets an adapter."""
     classes = ALWAYS[part] + (WITH_CONVOLUTIONS[part] if ranks.convolution else ())
     seen: set[str] = set()
-    for outer, block in network.named_modules():
+    for outer, block in _modules(network):
         if type(block).__name__ not in classes:
             continue
-        for inner, layer in block.named_modules():
+        for inner, layer in _modules(block):
             path = f"{outer}.{inner}"
             if path in seen or not isinstance(layer, nn.Linear | nn.Conv2d):
                 continue
@@ -62,6 +62,10 @@ def target_layers(
                 yield site, layer, ranks.linear, ranks.linear_alpha
             elif ranks.convolution is not None:
                 yield site, layer, ranks.convolution, ranks.convolution_alpha
+
+
+def _modules(network: nn.Module) -> Iterable[tuple[str, nn.Module]]:
+    return network.named_modules()  # pyright: ignore[reportUnknownVariableType]
 
 
 def fresh_adapter(

@@ -1,8 +1,8 @@
 """The playground's autoencoder: 128x128 pictures of every style to 16x16x4 latents and back."""
 
 # The model classes of diffusers are only partly typed.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportPrivateImportUsage=false
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ _KL_WEIGHT = 1e-4
 _EDGE_WEIGHT = 0.5
 
 
-def new_autoencoder(seed: int) -> AutoencoderKL:
+def new_autoencoder(seed: int) -> Any:
     """Return the untrained network: 2.6 million parameters, 8x down, 4 latent channels."""
     torch.manual_seed(seed)
-    network: Any = AutoencoderKL(
+    build: Any = AutoencoderKL
+    network = build(
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
         block_out_channels=(16, 32, 64, 128),
@@ -44,7 +45,7 @@ def new_autoencoder(seed: int) -> AutoencoderKL:
 
 
 def autoencoder_course(
-    network: AutoencoderKL, pictures: NDArray[np.uint8], folder: Path, seed: int
+    network: Any, pictures: NDArray[np.uint8], folder: Path, seed: int
 ) -> Course:
     """Train on 64-pixel crops first, then on whole pictures."""
     steps = _CROP_STEPS + _WHOLE_STEPS
@@ -62,9 +63,7 @@ def autoencoder_course(
     )
 
 
-def decoder_course(
-    network: AutoencoderKL, pictures: NDArray[np.uint8], folder: Path, seed: int
-) -> Course:
+def decoder_course(network: Any, pictures: NDArray[np.uint8], folder: Path, seed: int) -> Course:
     """Train the decoder on, on whole pictures; the encoder and so all latents stay as they are."""
     network.requires_grad_(False)
     decoder = nn.ModuleDict({"decoder": network.decoder, "post": network.post_quant_conv})
@@ -87,9 +86,7 @@ def to_unit(pictures: NDArray[np.uint8]) -> Float[Tensor, "batch 3 height width"
     return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def _loss(
-    network: AutoencoderKL, pictures: NDArray[np.uint8]
-) -> Callable[[int, torch.Generator], Tensor]:
+def _loss(network: Any, pictures: NDArray[np.uint8]) -> Callable[[int, torch.Generator], Tensor]:
     def loss(step: int, generator: torch.Generator) -> Tensor:
         crops = step < _CROP_STEPS
         batch = _CROP_BATCH if crops else _WHOLE_BATCH
@@ -117,7 +114,7 @@ def _loss(
 
 
 def _decoder_loss(
-    network: AutoencoderKL, pictures: NDArray[np.uint8]
+    network: Any, pictures: NDArray[np.uint8]
 ) -> Callable[[int, torch.Generator], Tensor]:
     def loss(step: int, generator: torch.Generator) -> Tensor:
         numbers = torch.randint(len(pictures), (_WHOLE_BATCH,), generator=generator)

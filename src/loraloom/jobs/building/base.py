@@ -1,8 +1,8 @@
 """The playground's base: a small Stable Diffusion 1.x that has only ever seen plain pictures."""
 
 # The model classes of diffusers and transformers are only partly typed.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportPrivateImportUsage=false
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import UNet2DConditionModel
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModel
 
 from loraloom.jobs.building.autoencoder import to_unit
 from loraloom.jobs.building.course import Course
@@ -24,7 +24,7 @@ from loraloom.jobs.building.curve import Curve
 from loraloom.models.conditioning import Conditioning
 from loraloom.models.sd1.stable_diffusion import StableDiffusion
 
-STEPS = 4500
+STEPS = 8000
 _BATCH = 64
 _CAPTION_DROPOUT = 0.1
 _MIN_SNR = 5.0
@@ -45,7 +45,7 @@ SCHEDULER = {
 }
 
 
-def new_base(autoencoder: AutoencoderKL, tokenizer: CLIPTokenizer, seed: int) -> StableDiffusion:
+def new_base(autoencoder: Any, tokenizer: Any, seed: int) -> StableDiffusion:
     """Return the untrained base around a trained autoencoder."""
     torch.manual_seed(seed)
     unet: Any = UNet2DConditionModel(
@@ -87,7 +87,7 @@ def new_base(autoencoder: AutoencoderKL, tokenizer: CLIPTokenizer, seed: int) ->
 
 
 def encode_pictures(
-    autoencoder: AutoencoderKL, pictures: NDArray[np.uint8]
+    autoencoder: Any, pictures: NDArray[np.uint8]
 ) -> Float[Tensor, "pictures 4 16 16"]:
     """Return the mean latents of all pictures, not yet scaled."""
     chunks: list[Tensor] = []

@@ -1,5 +1,7 @@
 """The playground's model card: what it is made from, how, and how good it is, by measurement."""
 
+# pyright: reportPrivateImportUsage=false
+
 from __future__ import annotations
 
 import hashlib

@@ -1,8 +1,8 @@
 """What the playground's networks are worth: figures for its model card."""
 
 # The model classes of diffusers are only partly typed.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportPrivateImportUsage=false
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
@@ -24,7 +23,7 @@ from loraloom.playground.judge import QUESTIONS, Judge
 _CHUNK = 50
 
 
-def restored(autoencoder: AutoencoderKL, pictures: NDArray[np.uint8]) -> Float[Tensor, "n 3 h w"]:
+def restored(autoencoder: Any, pictures: NDArray[np.uint8]) -> Float[Tensor, "n 3 h w"]:
     """Return pictures after a way through the autoencoder, in [-1, 1]."""
     chunks: list[Tensor] = []
     with torch.inference_mode():

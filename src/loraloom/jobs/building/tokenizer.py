@@ -1,8 +1,8 @@
 """The playground's tokenizer: CLIP's byte-level BPE, with merges learned on our own captions."""
 
 # transformers and tokenizers are only partly typed.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false, reportMissingTypeStubs=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportPrivateImportUsage=false, reportMissingTypeStubs=false
 
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ def learn_tokenizer(corpus: Iterable[str], merges: int) -> CLIPTokenizer:
 
 def _clip(vocabulary: dict[str, int], merges: list[tuple[str, str]]) -> dict[str, Any]:
     """Return a CLIP tokenizer and the engine inside it."""
-    tokenizer: Any = CLIPTokenizer(
+    build: Any = CLIPTokenizer
+    tokenizer = build(
         vocab=vocabulary,
         merges=merges,
         model_max_length=77,

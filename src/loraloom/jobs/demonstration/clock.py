@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import final
 
@@ -19,7 +19,7 @@ class Clock:
         self._seconds: dict[PhaseName, float] = {}
 
     @contextmanager
-    def phase(self, name: PhaseName) -> Iterator[None]:
+    def phase(self, name: PhaseName) -> Generator[None]:
         """Count the time inside the block for a phase."""
         begun = time.monotonic()
         try:

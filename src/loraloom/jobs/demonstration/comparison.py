@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final, final
 
 from PIL import Image
 
+from loraloom.adapters.attachment import Attachment
+from loraloom.evaluation.report import Grid, GridColumn, GridRow, Picture
+from loraloom.events import Advanced, Event, PhaseStarted, Sampled, Saved
+from loraloom.generation.grid import Label, draw_grid
+from loraloom.generation.images import to_pictures, write_png
+from loraloom.generation.infotext import Infotext, describe
+from loraloom.generation.request import ImageRequest
+from loraloom.generation.sampling import sample
+from loraloom.jobs.demonstration.questions import SETTINGS
+from loraloom.models.model import AbstractModel
 from loraloom.playground.styles import STYLES
 
 _ROWS: Final = (
@@ -53,7 +64,7 @@ class Column:
 
     def request(self, prompt: str, seed: int) -> ImageRequest:
         """Return the request for one cell of the grid."""
-        worn = {
+        worn: dict[str, Mapping[str, float]] = {
             name: dict.fromkeys(("unet", "text_encoder"), weight)
             for name, weight in self.mix.items()
         }

@@ -26,9 +26,8 @@ def draw(
     strengths: Mapping[str, float],
 ) -> Iterator[Float[Tensor, "batch 3 height width"]]:
     """Yield the pictures of all questions in batches, each adapter at one strength everywhere."""
-    worn = {
-        name: dict.fromkeys(("unet", "text_encoder"), strength)
-        for name, strength in strengths.items()
+    worn: dict[str, Mapping[str, float]] = {
+        name: dict.fromkeys(model.networks, strength) for name, strength in strengths.items()
     }
     for start in range(0, len(questions), _BATCH):
         requests = [

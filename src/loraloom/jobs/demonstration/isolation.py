@@ -79,5 +79,5 @@ def _gaps(name: str, packed: Adapter, solo: Adapter) -> Iterator[tuple[str, floa
     for site, delta in solo.deltas.items():
         other = packed.deltas[site].parts()
         for part, tensor in delta.parts().items():
-            difference = (other[part] - tensor).norm() / tensor.norm()
-            yield f"{name}: {site} {part}", float(difference)
+            difference = (other[part] - tensor).square().sum() / tensor.square().sum()
+            yield f"{name}: {site} {part}", float(difference.sqrt())

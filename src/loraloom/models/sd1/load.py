@@ -1,8 +1,8 @@
 """Stable Diffusion 1.x from a diffusers folder or a single checkpoint file."""
 
 # The model classes of diffusers and transformers are only partly typed.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportPrivateImportUsage=false
 
 from __future__ import annotations
 
@@ -27,12 +27,14 @@ def load_folder(
     _require_parts(folder)
     settings: dict[str, Any] = {"local_files_only": True, "use_safetensors": True}
     try:
-        unet = UNet2DConditionModel.from_pretrained(
+        unet: Any = UNet2DConditionModel.from_pretrained(
             folder, subfolder="unet", torch_dtype=dtype, **settings
         )
-        vae = AutoencoderKL.from_pretrained(folder, subfolder="vae", torch_dtype=dtype, **settings)
+        vae: Any = AutoencoderKL.from_pretrained(
+            folder, subfolder="vae", torch_dtype=dtype, **settings
+        )
         with without_progress_bars():
-            text_encoder = CLIPTextModel.from_pretrained(
+            text_encoder: Any = CLIPTextModel.from_pretrained(
                 folder, subfolder="text_encoder", dtype=dtype, **settings
             )
         tokenizer = CLIPTokenizer.from_pretrained(

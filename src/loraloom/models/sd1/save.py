@@ -1,8 +1,8 @@
 """Stable Diffusion 1.x to a diffusers folder that every version of diffusers reads alike."""
 
 # The model classes of diffusers and transformers are only partly typed.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportPrivateImportUsage=false
 
 from __future__ import annotations
 

@@ -1,9 +1,5 @@
 """The networks of Stable Diffusion 1.x: a U-Net conditioned on CLIP text states, and a VAE."""
 
-# The model classes of diffusers and transformers are only partly typed.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-# pyright: reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 import hashlib
@@ -15,10 +11,8 @@ from types import MappingProxyType
 from typing import Any, ClassVar, final
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from transformers import CLIPTextModel, CLIPTokenizer
 
 from loraloom.errors import ModelError, UsageError
 from loraloom.models.conditioning import Conditioning
@@ -33,10 +27,11 @@ class StableDiffusion(AbstractModel):
 
     family: ClassVar[str] = "sd1"
 
-    unet: UNet2DConditionModel
-    vae: AutoencoderKL
-    text_encoder: CLIPTextModel
-    tokenizer: CLIPTokenizer
+    # Untyped, for what diffusers and transformers annotate is not always what they do.
+    unet: Any
+    vae: Any
+    text_encoder: Any
+    tokenizer: Any
     scheduler_config: Mapping[str, Any]
     title: str
     weight_files: tuple[Path, ...]
@@ -53,8 +48,12 @@ class StableDiffusion(AbstractModel):
     def networks(self) -> Mapping[str, nn.Module]:
         return MappingProxyType({"unet": self.unet, "text_encoder": self.text_encoder})
 
-    @cached_property
+    @property
     def noising(self) -> Noising:
+        return self._noising
+
+    @cached_property
+    def _noising(self) -> Noising:
         return Noising.from_config(self.scheduler_config)
 
     @property
@@ -117,7 +116,7 @@ class StableDiffusion(AbstractModel):
         if not 1 <= clip_skip < len(layers):
             raise UsageError("model.clip_skip", value=clip_skip, most=len(layers) - 1)
         # transformers 4 keeps the norm one level down.
-        body: Any = getattr(self.text_encoder, "text_model", self.text_encoder)
+        body = getattr(self.text_encoder, "text_model", self.text_encoder)
         states: Float[Tensor, "batch tokens width"] = body.final_layer_norm(layers[-clip_skip])
         return Conditioning(states)
 

@@ -1,0 +1,113 @@
+"""The library: LoRA files in folders, found by the names that prompts use."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final, Self, final
+
+from loraloom.adapters.site import PARTS
+from loraloom.errors import ModelError, UsageError
+from loraloom.formats.header import read_header
+
+_ENDINGS: Final = (".safetensors", ".pt", ".ckpt", ".bin", ".pth")
+_NAMELESS: Final = ("adapter_model", "pytorch_lora_weights")
+"""Stems that other libraries give every file: such an adapter is called by its folder."""
+
+_LEFT_OUT: Final = ("node_modules", "site-packages", "__pycache__")
+
+
+@final
+@dataclass(frozen=True)
+class Library:
+    """Adapters by name, per folder; an earlier folder wins over a later one.
+
+    A name is a file's stem, or the name in its header (`ss_output_name`) where no stem is so
+    called and no second file has it too.
+    """
+
+    shelves: Mapping[Path, Mapping[str, tuple[Path, ...]]]
+
+    @classmethod
+    def of(cls, folders: Sequence[Path]) -> Self:
+        """Look through folders and what is below them; one that is missing is a `UsageError`.
+
+        Hidden folders and those of training runs (`NAME.run`) are left out.
+        """
+        shelves: dict[Path, dict[str, tuple[Path, ...]]] = {}
+        seen: set[Path] = set()
+        for folder in folders:
+            if not folder.is_dir():
+                raise UsageError("library.no_folder", path=folder)
+            shelf = shelves.setdefault(folder, {})
+            for path in _adapters(folder):
+                if path.resolve() not in seen:
+                    seen.add(path.resolve())
+                    name = _name(path)
+                    shelf[name] = (*shelf.get(name, ()), path)
+        return cls(shelves)
+
+    def find(self, name: str) -> Path:
+        """Return the adapter of a name; a `ModelError` says what is near or what is in doubt."""
+        wanted = unicodedata.normalize("NFC", name)
+        found = next((shelf[wanted] for shelf in self.shelves.values() if wanted in shelf), None)
+        found = found or self._aliases.get(wanted, ())
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise ModelError("library.ambiguous", name=name, paths=_listed(found))
+        folders = _listed(self.shelves)
+        if not any(self.shelves.values()):
+            raise ModelError("library.empty", name=name, folders=folders)
+        known = dict.fromkeys(n for shelf in self.shelves.values() for n in shelf)
+        near = difflib.get_close_matches(wanted, [*known, *self._aliases], n=3, cutoff=0.5)
+        raise ModelError(
+            "library.unknown", name=name, folders=folders, near=", ".join(near or list(known)[:5])
+        )
+
+    @cached_property
+    def _aliases(self) -> Mapping[str, tuple[Path, ...]]:
+        """Paths by the name in their header; what cannot be read has none."""
+        found: dict[str, tuple[Path, ...]] = {}
+        for path in (
+            p for shelf in self.shelves.values() for paths in shelf.values() for p in paths
+        ):
+            if path.suffix == ".safetensors" and (alias := _alias(path)):
+                found[alias] = (*found.get(alias, ()), path)
+        return found
+
+
+def _adapters(folder: Path) -> Iterator[Path]:
+    """Yield what may be an adapter: files by their endings, and folders of other libraries."""
+    for here, folders, files in os.walk(folder):
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not (name.startswith(".") or name.endswith(".run") or name in _LEFT_OUT)
+        )
+        paths = [Path(here, name) for name in sorted(files) if name.endswith(_ENDINGS)]
+        yield from (path for path in paths if path.stem not in _NAMELESS)
+        if any(path.stem in _NAMELESS for path in paths):
+            # One network's folder inside an adapter's is no adapter of its own.
+            yield Path(here).parent if Path(here).name in PARTS else Path(here)
+
+
+def _name(path: Path) -> str:
+    name = path.resolve().name if path.is_dir() else path.stem
+    return unicodedata.normalize("NFC", name)
+
+
+def _alias(path: Path) -> str:
+    try:
+        return read_header(path).metadata.get("ss_output_name", "")
+    except ModelError:
+        return ""
+
+
+def _listed(paths: Sequence[Path] | Mapping[Path, object]) -> str:
+    return ", ".join(str(path) for path in paths)

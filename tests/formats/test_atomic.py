@@ -1,0 +1,73 @@
+"""Files appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import resource
+from contextlib import contextmanager
+
+import pytest
+
+from loraloom.errors import OutputError
+from loraloom.formats.atomic import write_files
+
+
+@contextmanager
+def _largest_file(size):
+    """Let writing fail as on a full disk once a file has this many bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_missing_folders_are_made(tmp_path):
+    path = tmp_path / "a" / "b" / "file"
+    write_files({path: b"content"})
+    assert path.read_bytes() == b"content"
+    assert os.listdir(path.parent) == ["file"]
+
+
+def test_what_exists_stays(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with pytest.raises(OutputError) as caught:
+        write_files({tmp_path / "other": b"new", path: b"new"})
+    assert caught.value.code == "output.exists"
+    assert (os.listdir(tmp_path), path.read_bytes()) == (["file"], b"old")
+
+
+def test_what_exists_is_replaced_when_asked(tmp_path):
+    path, stale = tmp_path / "file", tmp_path / "stale"
+    path.write_bytes(b"old")
+    stale.write_bytes(b"old")
+    write_files({path: b"new"}, overwrite=True, stale=[stale])
+    assert (os.listdir(tmp_path), path.read_bytes()) == (["file"], b"new")
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with _largest_file(1000), pytest.raises(OutputError) as caught:
+        write_files({tmp_path / "first": b"x", path: b"x" * 2000}, overwrite=True)
+    assert caught.value.code == "output.unwritable"
+    assert "File too large" in str(caught.value)
+    assert (os.listdir(tmp_path), path.read_bytes()) == (["file"], b"old")
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_bytes(b"old")
+    with pytest.raises(OutputError) as caught:
+        write_files({tmp_path / "file" / "below": b"new"})
+    assert caught.value.code == "output.unwritable"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_folder_in_the_files_place(tmp_path):
+    (tmp_path / "file").mkdir()
+    with pytest.raises(OutputError) as caught:
+        write_files({tmp_path / "file": b"new"}, overwrite=True)
+    assert caught.value.code == "output.unwritable"
+    assert os.listdir(tmp_path) == ["file"]

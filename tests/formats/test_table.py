@@ -1,0 +1,110 @@
+"""What every codec promises, for each in the table."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from loraloom.adapters.adapter import Adapter
+from loraloom.adapters.lora import Lora
+from loraloom.adapters.site import Site
+from loraloom.errors import ModelError, UsageError
+from loraloom.formats.coding import decode, encode
+from loraloom.formats.contents import Contents
+from loraloom.formats.table import CODECS, codec_named, detect
+
+ATTENTION = "up_blocks.1.attentions.0.transformer_blocks.0.attn2"
+# Names and scales that every codec can express.
+SITES = [
+    Site("unet", f"{ATTENTION}.to_q.weight"),
+    Site("unet", f"{ATTENTION}.to_out.0.weight"),
+    Site("text_encoder", "text_model.encoder.layers.1.self_attn.v_proj.weight"),
+]
+EVERY_CODEC = pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS.keys())
+
+
+@pytest.fixture
+def common(card) -> Adapter:
+    """Return an adapter that every codec can express."""
+    generator = torch.Generator().manual_seed(0)
+    deltas = {
+        site: Lora(
+            torch.randn(rank, 6, generator=generator),
+            torch.randn(5, rank, generator=generator),
+            float(rank),
+        )
+        for rank, site in enumerate(SITES, start=1)
+    }
+    return Adapter(deltas=deltas, card=card)
+
+
+def _contents(keys):
+    return Contents(where="x", shapes={key: (2, 2) for key in keys}, metadata={})
+
+
+def test_the_table_is_not_empty_and_names_are_right():
+    assert {"kohya", "diffusers", "peft"} <= set(CODECS)
+    assert all(codec.name == name and codec.description for name, codec in CODECS.items())
+    assert all(codec_named(name) is codec for name, codec in CODECS.items())
+
+
+@EVERY_CODEC
+def test_written_is_read_back_bit_for_bit(codec, common, same):
+    encoded = encode(codec, common)
+    same(decode(encoded.tensors, encoded.metadata, encoded.config), common)
+
+
+@EVERY_CODEC
+def test_read_is_written_back_as_it_was(codec, common):
+    first = encode(codec, common)
+    adapter = decode(first.tensors, first.metadata, first.config)
+    assert adapter.origin.dialect == codec.name
+    second = encode(codec, adapter)
+    assert second.metadata == first.metadata
+    assert second.config == first.config
+    assert second.tensors.keys() == first.tensors.keys()
+    for key, tensor in first.tensors.items():
+        assert second.tensors[key].dtype == tensor.dtype
+        assert torch.equal(second.tensors[key], tensor)
+
+
+@EVERY_CODEC
+def test_its_files_are_its_own(codec, common):
+    keys = encode(codec, common).tensors
+    assert [c.name for c in CODECS.values() if c.matches(_contents(keys))] == [codec.name]
+    assert detect(_contents(keys)) is codec
+
+
+@EVERY_CODEC
+def test_it_claims_neither_nothing_nor_strangers(codec, common):
+    keys = [*encode(codec, common).tensors, "stranger.weight"]
+    assert not codec.matches(_contents([]))
+    assert not codec.matches(_contents(keys))
+    with pytest.raises(ModelError) as caught:
+        detect(_contents(keys))
+    assert caught.value.code == "format.nearly"
+    assert caught.value.details["nearest"] == codec.name
+    assert caught.value.details["keys"] == "stranger.weight"
+
+
+@EVERY_CODEC
+def test_alphas_and_ranks_survive_the_way_through_every_other_codec(codec, common, same):
+    adapter = common
+    for each in (codec, *CODECS.values(), codec):
+        encoded = encode(each, adapter)
+        adapter = decode(encoded.tensors, encoded.metadata, encoded.config)
+    same(adapter, common)
+
+
+def test_an_unknown_file_shows_its_names():
+    keys = [f"model.layer.{n}.weight" for n in range(9)]
+    with pytest.raises(ModelError) as caught:
+        detect(_contents(keys))
+    assert caught.value.code == "format.unknown"
+    assert "model.layer.0.weight" in str(caught.value)
+    assert "(+5)" in str(caught.value)
+
+
+def test_an_unknown_name_of_a_format_lists_the_known():
+    with pytest.raises(UsageError, match="kohya, diffusers"):
+        codec_named("kohyass")

@@ -1,0 +1,152 @@
+"""Adapters trained together come out as if each were trained alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+from loraloom.adapters import Adapter, Card, attach
+from loraloom.errors import Diverged
+from loraloom.models.load import load_model
+from loraloom.models.model import AbstractModel
+from loraloom.training.loop import train
+from loraloom.training.seeds import stream
+from loraloom.training.targets import Ranks, fresh_adapter
+from loraloom.training.trainee import Rows, Trainee, Tuning
+
+RANKS = Ranks(linear=4, linear_alpha=4.0, convolution=2, convolution_alpha=1.0)
+
+
+class Drawn:
+    """A feed of latents that are drawn at random, the same for the same seed."""
+
+    def __init__(self, seed: int, batch: int, side: int = 8) -> None:
+        self.generator = torch.Generator().manual_seed(seed)
+        self.shape = (batch, 4, side, side)
+        self.used = 0
+
+    def rows(self) -> Rows:
+        self.used += 1
+        clean = torch.randn(self.shape, generator=self.generator).double()
+        words = [f"a {'red' if self.used % 2 else 'black'} cat"] * self.shape[0]
+        return Rows(clean, words, self.used)
+
+
+def run(
+    model: AbstractModel, specs: Sequence[tuple[str, int, int, int]], *, side: int = 8
+) -> dict[str, Adapter]:
+    """Train adapters given by (name, seed, batch, steps) together; return them."""
+    fresh = {
+        name: fresh_adapter(
+            model.networks, RANKS, Card(family="sd1"), stream(seed, name, "weights"), torch.float64
+        )
+        for name, seed, _, _ in specs
+    }
+    with attach(model.networks, fresh, 0.0, trainable=True) as attachment:
+        trainees = [
+            Trainee(
+                name,
+                attachment,
+                Tuning(
+                    steps=steps,
+                    learning_rates={"unet": 1e-2, "text_encoder": 1e-3},
+                    schedule="cosine",
+                    warmup=2,
+                    optimizer_arguments={"weight_decay": 0.01},
+                    accumulation=1 + seed % 2,
+                    min_snr_gamma=5.0,
+                ),
+                Drawn(seed, batch, side + 8 * (seed == 3)),
+                stream(seed, name, "noise"),
+                model.encode_text,
+            )
+            for name, seed, batch, steps in specs
+        ]
+        for _ in train(
+            model, attachment, trainees, after_step=lambda *_: iter(()), stop=lambda: False
+        ):
+            pass
+        return {name: attachment.adapter(name) for name, *_ in specs}
+
+
+def largest_gap(one: Adapter, other: Adapter) -> float:
+    return max(
+        float((tensor - other.deltas[site].parts()[part]).norm() / tensor.norm())
+        for site, delta in one.deltas.items()
+        for part, tensor in delta.parts().items()
+    )
+
+
+def test_packed_equals_solo(tiny_base: Path) -> None:
+    model = load_model(tiny_base, dtype=torch.float64)
+    # Other seeds, batches, numbers of steps, gathered batches, and one of another picture size.
+    specs = [("anime", 1, 2, 6), ("wash", 2, 3, 4), ("toon", 3, 2, 6)]
+    together = run(model, specs)
+    for spec in specs:
+        alone = run(model, [spec])
+        gap = largest_gap(alone[spec[0]], together[spec[0]])
+        assert gap <= 1e-9, (spec, gap)
+        moved = largest_gap(alone[spec[0]], run(model, [(spec[0], spec[1] + 10, *spec[2:])])[spec[0]])
+        assert moved > 1e-3, "another seed must make a difference, or the first figure says nothing"
+
+
+def test_the_base_is_untouched(tiny_base: Path) -> None:
+    model = load_model(tiny_base, dtype=torch.float64)
+    before = {
+        f"{part}.{name}": value.clone()
+        for part, network in model.networks.items()
+        for name, value in network.state_dict().items()
+    }
+    run(model, [("anime", 1, 2, 2)])
+    after = {
+        f"{part}.{name}": value
+        for part, network in model.networks.items()
+        for name, value in network.state_dict().items()
+    }
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_gradient_that_is_not_finite_names_adapter_and_step(tiny_base: Path) -> None:
+    model = load_model(tiny_base, dtype=torch.float64)
+
+    class Broken(Drawn):
+        def rows(self) -> Rows:
+            rows = super().rows()
+            factor = float("inf") if self.used == 2 else 1.0
+            return Rows(rows.clean * factor, rows.captions, rows.epoch)
+
+    fresh = {"a": fresh_adapter(model.networks, RANKS, Card(family="sd1"), stream(1, "a", "w"))}
+    with attach(model.networks, fresh, 0.0, trainable=True) as attachment:
+        tuning = Tuning(steps=3, learning_rates={"unet": 1e-3}, optimizer_arguments={})
+        trainee = Trainee(
+            "a", attachment, tuning, Broken(1, 1), stream(1, "a", "noise"), model.encode_text
+        )
+        with pytest.raises(Diverged, match='"a" broke at step 2'):
+            for _ in train(
+                model, attachment, [trainee], after_step=lambda *_: iter(()), stop=lambda: False
+            ):
+                pass
+
+
+def test_stop_ends_after_the_step(tiny_base: Path) -> None:
+    model = load_model(tiny_base, dtype=torch.float64)
+    fresh = {"a": fresh_adapter(model.networks, RANKS, Card(family="sd1"), stream(1, "a", "w"))}
+    with attach(model.networks, fresh, 0.0, trainable=True) as attachment:
+        tuning = Tuning(steps=9, learning_rates={"unet": 1e-3}, optimizer_arguments={})
+        trainee = Trainee(
+            "a", attachment, tuning, Drawn(1, 1), stream(1, "a", "noise"), model.encode_text
+        )
+        events = list(
+            train(
+                model,
+                attachment,
+                [trainee],
+                after_step=lambda *_: iter(()),
+                stop=lambda: trainee.step == 2,
+            )
+        )
+    assert len(events) == trainee.step == 2
