@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from loraloom.adapters.adapter import Adapter
+from loraloom.adapters.card import Card
 from loraloom.adapters.lora import Lora
 from loraloom.adapters.site import Site
 from loraloom.errors import Diverged, ModelError, OutputError, UsageError
 from loraloom.formats.files import read_adapter, write_adapter
+from loraloom.formats.summary import describe
 from loraloom.formats.table import CODECS
 
 WRITABLE = pytest.mark.parametrize("format", ["kohya", "diffusers", "peft"])
@@ -162,6 +167,28 @@ def test_a_whole_model_is_no_adapter(tmp_path):
         read_adapter(path)
     assert caught.value.code == "format.unknown"
     assert "model.diffusion_model.out.2.weight" in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """Return a small file of kohya's."""
+    path = tmp_path_factory.mktemp("small") / "cat.safetensors"
+    delta = Lora(torch.ones(1, 2), torch.ones(2, 1), 2.0)
+    adapter = Adapter(deltas={Site("unet", "conv_in.weight"): delta}, card=Card(family="sd1"))
+    write_adapter(adapter, path)
+    return path
+
+
+@given(changes=st.dictionaries(st.integers(0, 2000), st.integers(0, 255), min_size=1, max_size=4))
+def test_no_change_of_bytes_gets_further_than_a_model_error(small, changes):
+    content = bytearray(small.read_bytes())
+    for place, byte in changes.items():
+        content[place % len(content)] = byte
+    changed = small.with_name("changed.safetensors")
+    changed.write_bytes(content)
+    for read in (read_adapter, describe):
+        with suppress(ModelError):
+            read(changed)
 
 
 def test_every_message_names_the_file(tmp_path):

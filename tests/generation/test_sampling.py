@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -79,9 +80,11 @@ def pipeline(tiny_base: Path, files: Path) -> Any:
     """Return diffusers' pipeline with our files loaded by diffusers."""
     loaded: Any = diffusers.StableDiffusionPipeline.from_pretrained(tiny_base)
     loaded.set_progress_bar_config(disable=True)
-    for name in ("one", "two"):
-        file = f"{name}.safetensors"
-        loaded.load_lora_weights(str(files), weight_name=file, adapter_name=name)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Already found a `peft_config`", UserWarning)
+        for name in ("one", "two"):
+            file = f"{name}.safetensors"
+            loaded.load_lora_weights(str(files), weight_name=file, adapter_name=name)
     return loaded
 
 
@@ -105,7 +108,6 @@ def drawn_by(
         height=chosen.height,
         num_inference_steps=chosen.steps,
         guidance_scale=chosen.cfg_scale,
-        clip_skip=chosen.clip_skip - 1 or None,
         generator=[torch.Generator().manual_seed(seed) for seed in (7, 8)],
     ).images
     pipeline.scheduler = original
@@ -119,14 +121,8 @@ def test_pictures_are_those_of_diffusers(
 ) -> None:
     chosen = settings(sampler=sampler)
     read = {name: read_adapter(files / f"{name}.safetensors") for name in mix}
-    requests = [request(mix, prompt, seed) for prompt, seed in zip(PROMPTS, (7, 8), strict=True)]
-    ours = bytes_of(draw(tiny, read, requests, chosen))
-    bare = bytes_of(
-        draw(tiny, {}, [request({}, PROMPTS[0], 7), request({}, PROMPTS[1], 8)], chosen)
-    )
-    theirs = drawn_by(pipeline, mix, chosen)
-    assert abs(ours - theirs).max() <= 2
-    assert not mix or abs(ours - bare).max() > 20  # else equality would say little
+    ours = bytes_of(draw(tiny, read, pair(mix), chosen))
+    assert abs(ours - drawn_by(pipeline, mix, chosen)).max() <= 2
 
 
 @pytest.mark.parametrize(
@@ -136,7 +132,6 @@ def test_pictures_are_those_of_diffusers(
         {"sampler": "DPM++ 2M Karras"},
         {"sampler": "DDIM", "width": 24, "steps": 4},
         {"sampler": "DDIM", "cfg_scale": 1.0, "steps": 4},
-        {"sampler": "DDIM", "clip_skip": 2, "steps": 4},
     ],
     ids=str,
 )
@@ -158,7 +153,8 @@ def test_one_batch_of_many_mixes_is_each_alone(
     for row, one in zip(together, requests, strict=True):
         alone = draw(tiny, adapters, [one], chosen)
         assert difference(row[None], alone) < ROUNDING / 10
-    assert difference(together[:1], together[1:2]) > 0.1
+    # Else equality, here and with diffusers, would say little.
+    assert all(difference(together[:1], row[None]) > 20 / 255 for row in together[1:])
 
 
 def test_strength_zero_is_the_base_bit_for_bit(

@@ -159,10 +159,12 @@ def attach(
     if isinstance(adapters, Adapter):
         adapters = [adapters]
     if not isinstance(adapters, Mapping):
-        adapters = {
-            adapter.card.name or f"adapter{index}": adapter
-            for index, adapter in enumerate(adapters)
-        }
+        named = {each.card.name or f"adapter{n}": each for n, each in enumerate(adapters)}
+        if len(named) < len(adapters):
+            raise UsageError(
+                "attach.same_name", names=", ".join(each.card.name for each in adapters)
+            )
+        adapters = named
     return Attachment(networks, adapters, strengths, trainable=trainable)
 
 

@@ -31,6 +31,8 @@ def route(strength: Strength, part: str) -> Route | None:
     """Return the route of an adapter through one network; None if nothing there wears it."""
     if isinstance(strength, Mapping):
         strength = strength.get(part, 0.0)
+    if isinstance(strength, Tensor) and strength.ndim == 0:
+        strength = float(strength)
     if not isinstance(strength, Tensor):
         return None if strength == 0 else Route(None, strength, None)
     worn = strength.nonzero().flatten()

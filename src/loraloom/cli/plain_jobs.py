@@ -75,7 +75,7 @@ def _command(name: str, job: _PlainJob, words: str = "") -> Command:
 GENERATE: Final = _command(
     "generate",
     _PlainJob(
-        options="loraloom.jobs.generate:GenerateOptions",
+        options="loraloom.jobs.drawing_options:GenerateOptions",
         job="loraloom.jobs.generate:generate",
         words="prompts",
     ),
@@ -84,7 +84,7 @@ GENERATE: Final = _command(
 GRID: Final = _command(
     "grid",
     _PlainJob(
-        options="loraloom.jobs.grid:GridOptions",
+        options="loraloom.jobs.drawing_options:GridOptions",
         job="loraloom.jobs.grid:make_grid",
         words="prompts",
     ),

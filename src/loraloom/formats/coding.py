@@ -17,9 +17,10 @@ from loraloom.adapters.site import Site
 from loraloom.errors import ModelError
 from loraloom.formats.codec import ALPHA, AbstractCodec
 from loraloom.formats.contents import Config, Contents
+from loraloom.formats.excerpt import excerpt
 from loraloom.formats.hashes import kohya_hashes
 from loraloom.formats.header import with_metadata
-from loraloom.formats.outline import Layer, Outline, excerpt
+from loraloom.formats.outline import Layer, Outline
 from loraloom.formats.reading import outline_of_file, understand
 from loraloom.formats.table import detect
 

@@ -92,9 +92,11 @@ def _cast(adapter: Adapter, dtype: torch.dtype) -> Adapter:
 
 def _check_finite(adapter: Adapter) -> None:
     for site, delta in adapter.deltas.items():
-        # Eight-bit numbers have no test of their own.
-        if not all(bool(tensor.float().isfinite().all()) for tensor in delta.parts().values()):
-            raise Diverged("adapter.not_finite", site=site)
+        for tensor in delta.parts().values():
+            # Eight-bit numbers have no test of their own.
+            numbers = tensor.float() if tensor.itemsize == 1 else tensor
+            if not numbers.isfinite().all():
+                raise Diverged("adapter.not_finite", site=site)
 
 
 def _write_folder(path: Path, encoded: Encoded, overwrite: bool) -> None:

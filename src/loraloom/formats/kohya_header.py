@@ -102,7 +102,7 @@ def foreign_card(metadata: Mapping[str, str], family: str) -> Card:
         if key in fields:
             field = fields[key]
             places[field.place] |= {field.name: _value(field, text)} if text != "None" else {}
-        elif key not in _DERIVED | _ON_THE_CARD and key.rpartition("/")[2] not in _DERIVED:
+        elif key.rpartition("/")[2] not in _DERIVED | _ON_THE_CARD:
             places["facts"][key] = text
     triggers = metadata.get(_TRIGGERS, "").split(",")
     return Card(
@@ -137,8 +137,10 @@ def _network(outline: Outline) -> dict[str, str]:
     layers = outline.layers.values()
     linear = [layer for layer in layers if not layer.is_convolution]
     convolutions = [layer for layer in layers if layer.is_convolution]
-    given: Mapping[str, Any] = outline.card.facts.get("network_args", {})
-    arguments = {key: text for key, text in given.items() if key not in ("conv_dim", "conv_alpha")}
+    given: Any = outline.card.facts.get("network_args")
+    arguments: dict[str, Any] = {**given} if isinstance(given, Mapping) else {}
+    arguments.pop("conv_dim", None)
+    arguments.pop("conv_alpha", None)
     if convolutions:
         arguments["conv_dim"] = _common(layer.rank for layer in convolutions)
         arguments["conv_alpha"] = _common(layer.told_alpha for layer in convolutions)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -56,10 +56,3 @@ class Outline:
     def of(self, part: str) -> Mapping[Site, Layer]:
         """Return the layers of one network."""
         return {site: layer for site, layer in self.layers.items() if site.part == part}
-
-
-def excerpt(names: Collection[object], shown: int = 4) -> str:
-    """Return the first few names and how many more there are, for messages."""
-    first: Sequence[str] = [str(name) for name in list(names)[:shown]]
-    rest = len(names) - len(first)
-    return ", ".join(first) + (f" (+{rest})" if rest else "")

@@ -12,9 +12,10 @@ from loraloom.errors import ModelError
 from loraloom.formats.card import read_card
 from loraloom.formats.codec import ALPHA, AbstractCodec, Claim
 from loraloom.formats.contents import Contents
+from loraloom.formats.excerpt import excerpt
 from loraloom.formats.layout import Shape, layout_of
 from loraloom.formats.naming.table import family_of
-from loraloom.formats.outline import Layer, Outline, excerpt
+from loraloom.formats.outline import Layer, Outline
 
 
 @final

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast, final
+from typing import Any, Final, TypeVar, final
+
+from pydantic import TypeAdapter, ValidationError
 
 from loraloom.adapters.site import PARTS
 from loraloom.errors import ModelError
@@ -17,6 +18,8 @@ CONFIG: Final = "adapter_config.json"
 _PEFT_WEIGHTS: Final = (WEIGHTS, "adapter_model.bin")
 _PIPELINE_WEIGHTS: Final = ("pytorch_lora_weights.safetensors", "pytorch_lora_weights.bin")
 _PICKLES: Final = frozenset({".bin", ".ckpt", ".pt", ".pth"})
+
+_OBJECT: Final = TypeAdapter(dict[str, Any])
 
 Item = TypeVar("Item")
 
@@ -56,12 +59,9 @@ class Volume:
         if self.config is None:
             return None
         try:
-            content: Any = json.loads(self.config.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise ModelError("format.config", where=self.config, reason=error) from error
-        if not isinstance(content, dict):
-            raise ModelError("format.config", where=self.config, reason=repr(content)[:80])
-        return cast("dict[str, Any]", content)
+            return _OBJECT.validate_json(self.config.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise ModelError("format.config", where=self.config) from error
 
 
 def locate(path: Path) -> tuple[Volume, ...]:

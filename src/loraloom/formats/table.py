@@ -11,8 +11,8 @@ from loraloom.formats.attention_processors import AttentionProcessors
 from loraloom.formats.codec import AbstractCodec
 from loraloom.formats.contents import Contents
 from loraloom.formats.diffusers import Diffusers
+from loraloom.formats.excerpt import excerpt
 from loraloom.formats.kohya import Kohya
-from loraloom.formats.outline import excerpt
 from loraloom.formats.peft import Peft
 
 CODECS: Final[Mapping[str, AbstractCodec]] = MappingProxyType(

@@ -6,13 +6,27 @@ from pathlib import Path
 
 import torch
 
+from loraloom.jobs.device import choose_device, choose_dtype
 from loraloom.models.load import load_model
 from loraloom.models.model import AbstractModel
 from loraloom.playground.packaged import base_folder
 
+PLAYGROUND = "playground"
+"""The name of the base that comes with the package."""
 
-def open_model(name: str, device: torch.device, dtype: torch.dtype) -> AbstractModel:
+
+def open_model(
+    name: str | Path, device: torch.device, dtype: torch.dtype
+) -> AbstractModel:
     """Load a base: `playground` is the packaged one, anything else a folder, file or hub name."""
-    source = base_folder() if name == "playground" else Path(name)
-    title = "playground" if name == "playground" else None
-    return load_model(source if source.exists() else name, device=device, dtype=dtype, title=title)
+    if str(name) == PLAYGROUND:
+        return load_model(base_folder(), device=device, dtype=dtype, title=PLAYGROUND)
+    return load_model(name, device=device, dtype=dtype)
+
+
+def load(
+    name: str | Path = PLAYGROUND, *, device: str = "auto", dtype: str = "auto"
+) -> AbstractModel:
+    """Load a base model by name, with device and type as the command line takes them."""
+    place = choose_device(device)
+    return open_model(name, place, choose_dtype(dtype, place))

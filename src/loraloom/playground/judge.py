@@ -29,7 +29,8 @@ QUESTIONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 )
 """What the judge is asked, and the answers it may give."""
 
-_WIDTHS = (24, 48, 96, 128, 160)
+_WIDTHS = (16, 32, 64, 96, 128)
+_DOUBLED_FROM = 2
 
 
 @final
@@ -52,15 +53,10 @@ class Judge(nn.Module):
         super().__init__()
         blocks: list[nn.Module] = []
         width = 5
-        for wider in _WIDTHS:
-            blocks += [
-                nn.Conv2d(width, wider, 3, stride=2, padding=1),
-                nn.GroupNorm(8, wider),
-                nn.SiLU(),
-                nn.Conv2d(wider, wider, 3, padding=1, groups=wider // 8),
-                nn.GroupNorm(8, wider),
-                nn.SiLU(),
-            ]
+        for depth, wider in enumerate(_WIDTHS):
+            blocks += _block(width, wider, stride=2)
+            if depth >= _DOUBLED_FROM:
+                blocks += _block(wider, wider, stride=1)
             width = wider
         self.body = nn.Sequential(*blocks)
         self.heads = nn.ModuleDict(
@@ -88,6 +84,14 @@ class Judge(nn.Module):
             )
             for row in range(len(pixels))
         ]
+
+
+def _block(width: int, wider: int, stride: int) -> list[nn.Module]:
+    return [
+        nn.Conv2d(width, wider, 3, stride=stride, padding=1),
+        nn.GroupNorm(8, wider),
+        nn.SiLU(),
+    ]
 
 
 def load_judge(path: Path) -> Judge:

@@ -19,7 +19,7 @@ from loraloom.jobs.building.pool import Pool
 from loraloom.playground.judge import QUESTIONS, Judge
 from loraloom.playground.scenes import position_word, size_word
 
-_STEPS = 5000
+_STEPS = 3000
 _BATCH = 48
 _SMOOTHING = 0.05
 

@@ -1,0 +1,79 @@
+"""LoRA against its formula."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from loraloom.adapters.lora import Lora
+from loraloom.errors import ModelError
+
+
+def _formula(down, up, alpha):
+    """arXiv 2106.09685, equation 3, entry by entry of the kernel, in float64."""
+    down, up = down.double(), up.double()
+    return alpha / down.shape[0] * torch.einsum("or,ri...->oi...", up.flatten(1), down)
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (5, 7, 1, 1), (5, 7, 3, 2)])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_the_update_is_the_formula(shape, dtype, generator):
+    down = torch.randn(3, *shape[1:], generator=generator).to(dtype)
+    up = torch.randn(shape[0], 3, *(1 for _ in shape[2:]), generator=generator).to(dtype)
+    delta = Lora(down, up, 0.7)
+    found = delta.delta(torch.zeros(shape))
+    assert found.shape == shape
+    assert found.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    torch.testing.assert_close(found.double(), _formula(down, up, 0.7), rtol=1e-5, atol=1e-6)
+    assert delta.claimed_shape == shape
+    assert (delta.rank, delta.alpha, delta.scale) == (3, 0.7, 0.7 / 3)
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (5, 7, 1, 1), (5, 7, 3, 2)])
+def test_a_fresh_adapter_changes_nothing_and_can_learn(shape, generator):
+    delta = Lora.fresh(shape, 4, 2.0, generator)
+    assert torch.count_nonzero(delta.delta(torch.zeros(shape))) == 0
+    assert delta.claimed_shape == shape
+    assert torch.count_nonzero(delta.down) == delta.down.numel()
+
+
+def test_fresh_factors_are_uniform_within_the_bound(generator):
+    down = Lora.fresh((8, 50, 3, 3), 200, 1.0, generator).down
+    bound = 1 / math.sqrt(50 * 9)
+    assert down.abs().max() <= bound
+    assert down.abs().max() > 0.999 * bound
+    # A uniform distribution's standard deviation, of 90,000 draws.
+    assert float(down.std()) == pytest.approx(bound / math.sqrt(3), rel=0.01)
+
+
+def test_a_seed_means_the_same_numbers_in_every_type():
+    exact, half = (
+        Lora.fresh((4, 6), 2, 1.0, torch.Generator().manual_seed(5), dtype).down
+        for dtype in (torch.float32, torch.float16)
+    )
+    assert torch.equal(exact.half(), half)
+
+
+def test_without_alpha_the_scale_is_1():
+    parts = {"down": torch.ones(3, 4), "up": torch.ones(5, 3)}
+    assert Lora.from_parts(parts, None).scale == 1
+    assert Lora.from_parts(parts, 0.0).scale == 0
+
+
+@pytest.mark.parametrize(
+    ("down", "up"),
+    [
+        ((3, 4), (5, 2)),
+        ((3, 4), (5, 3, 1, 1)),
+        ((3, 4, 3, 3), (5, 3, 3, 3)),
+        ((3, 4, 3), (5, 3, 1)),
+        ((0, 4), (5, 0)),
+    ],
+)
+def test_factors_that_do_not_belong_together(down, up):
+    with pytest.raises(ModelError) as caught:
+        Lora.from_parts({"down": torch.ones(down), "up": torch.ones(up)}, 1.0)
+    assert caught.value.code == "adapter.lora_factors"
+    assert str(down) in str(caught.value)
