@@ -30,6 +30,11 @@ def test_nothing_heavy_is_imported_for_help_and_for_wrong_flags():
     assert done.returncode == 0, done.stderr[-500:]
 
 
+def test_the_exit_status_reaches_the_shell():
+    words = [sys.executable, "-m", "loraloom", "trian"]
+    assert subprocess.run(words, capture_output=True).returncode == 2
+
+
 def test_a_reader_that_leaves_early_meets_no_traceback():
     words = [sys.executable, "-m", "loraloom", "train", "--help-all"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

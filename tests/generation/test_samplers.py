@@ -15,9 +15,6 @@ from loraloom.models.noising import Noising
 
 from ..tiny_base import SCHEDULER
 
-# torch 2.13's tensors do not know the keyword that numpy 2 asks for; diffusers converts some.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-
 
 @pytest.mark.parametrize(
     ("name", "found"),

@@ -24,9 +24,6 @@ from loraloom.generation.sampling import sample, sampling_steps
 from loraloom.models.load import load_model
 from loraloom.models.model import AbstractModel, Pixels
 
-# torch 2.13's tensors do not know the keyword that numpy 2 asks for; diffusers converts some.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-
 PROMPTS = ("a red house on a green hill", "a black cat sits beside a boat")
 MIXES: Sequence[Mapping[str, float]] = ({}, {"one": 1.0}, {"one": 0.6}, {"one": 0.8, "two": 0.5})
 ROUNDING = 1 / 255

@@ -89,7 +89,9 @@ def test_packed_equals_solo(tiny_base: Path) -> None:
         alone = run(model, [spec])
         gap = largest_gap(alone[spec[0]], together[spec[0]])
         assert gap <= 1e-9, (spec, gap)
-        moved = largest_gap(alone[spec[0]], run(model, [(spec[0], spec[1] + 10, *spec[2:])])[spec[0]])
+        moved = largest_gap(
+            alone[spec[0]], run(model, [(spec[0], spec[1] + 10, *spec[2:])])[spec[0]]
+        )
         assert moved > 1e-3, "another seed must make a difference, or the first figure says nothing"
 
 

@@ -36,9 +36,7 @@ def test_loss_is_the_mean_square_of_the_prediction_error(tiny_base: Path) -> Non
     assert ours[2] == 0 < ours[1]
 
 
-@pytest.mark.parametrize(
-    ("prediction", "denominator"), [("epsilon", 0.0), ("v_prediction", 1.0)]
-)
+@pytest.mark.parametrize(("prediction", "denominator"), [("epsilon", 0.0), ("v_prediction", 1.0)])
 def test_min_snr_weights(prediction: str, denominator: float) -> None:
     noising = Noising.from_config({**SETTINGS, "prediction_type": prediction})
     t = torch.tensor([0, 200, 999])

@@ -14,9 +14,7 @@ from loraloom.training.schedules import SCHEDULES
 def test_factors_equal_diffusers(name: str, warmup: int) -> None:
     total = 20
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    reference = get_scheduler(
-        name, optimizer, num_warmup_steps=warmup, num_training_steps=total
-    )
+    reference = get_scheduler(name, optimizer, num_warmup_steps=warmup, num_training_steps=total)
     for step in range(total):
         ours = SCHEDULES[name](step, total, warmup)
         assert ours == pytest.approx(reference.get_last_lr()[0], abs=1e-12), step

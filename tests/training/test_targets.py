@@ -16,9 +16,7 @@ RANKS = Ranks(linear=4, linear_alpha=2.0)
 def sd15_unet() -> UNet2DConditionModel:
     """Return Stable Diffusion 1.5's U-Net without its numbers."""
     with torch.device("meta"):
-        return UNet2DConditionModel(
-            sample_size=64, cross_attention_dim=768, attention_head_dim=8
-        )
+        return UNet2DConditionModel(sample_size=64, cross_attention_dim=768, attention_head_dim=8)
 
 
 def sd15_text_encoder() -> CLIPTextModel:
@@ -46,9 +44,10 @@ def test_counts_of_stable_diffusion_15() -> None:
 
 def test_convolutions_join_when_a_rank_is_given() -> None:
     ranks = Ranks(linear=4, linear_alpha=2.0, convolution=2, convolution_alpha=1.0)
-    found = {str(site): (rank, alpha) for site, _, rank, alpha in target_layers(
-        "unet", sd15_unet(), ranks
-    )}
+    found = {
+        str(site): (rank, alpha)
+        for site, _, rank, alpha in target_layers("unet", sd15_unet(), ranks)
+    }
     # 22 residual blocks: 44 3x3 convolutions, 22 time projections, 14 shortcuts;
     # 3 samplers down and 3 up; none of conv_in, conv_out and the time embedding.
     assert len(found) == 192 + 44 + 22 + 14 + 6

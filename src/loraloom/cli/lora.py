@@ -48,7 +48,9 @@ def _rows(info: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         "hashes": ", ".join(hashes["autov3"] for hashes in info["hashes"].values()),
     }
     yield from ((name, text) for name, text in rows.items() if text)
-    yield from ((name, f"{value}") for name, value in info["facts"].items() if value is not None)
+    for name, fact in info["facts"].items():
+        if fact is not None:
+            yield name, f"{fact:.4g}" if isinstance(fact, float) else str(fact)
 
 
 def _range(bounds: Sequence[float]) -> str:

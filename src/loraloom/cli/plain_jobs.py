@@ -36,8 +36,6 @@ class _PlainJob:
         return keys_of(self.kind())
 
     def run(self, session: Session, request: Request) -> int:
-        from loraloom.cli.follow import follow
-
         values = by_key(request.flags, self.keys())
         if request.words:
             said = Given(spelling=self.words, value=list(request.words))
@@ -47,6 +45,8 @@ class _PlainJob:
         if any(key.name == "lang" for key in self.keys()):
             values["lang"] = Given(spelling="lang", value=session.language)
         options = settle(self.kind(), values)
+
+        from loraloom.cli.follow import follow
 
         def start(stop: Callable[[], bool]) -> Iterator[Event]:
             return _imported(self.job)(options, stop)
@@ -92,5 +92,7 @@ GRID: Final = _command(
 )
 DEMO: Final = _command(
     "demo",
-    _PlainJob(options="loraloom.jobs.demo:DemoOptions", job="loraloom.jobs.demo:run_demo"),
+    _PlainJob(
+        options="loraloom.jobs.demonstration.options:DemoOptions", job="loraloom.jobs.demo:run_demo"
+    ),
 )

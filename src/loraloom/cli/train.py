@@ -59,7 +59,6 @@ _SOURCES: Final = (
 
 
 def _run(session: Session, request: Request) -> int:
-    from loraloom.cli.follow import follow
     from loraloom.jobs.recipe import Recipe
 
     flags = dict(request.flags)
@@ -74,6 +73,8 @@ def _run(session: Session, request: Request) -> int:
     if adapters:
         flags["adapters"] = adapters
     recipe, notes = Recipe.read(*files, overrides=flags)
+    from loraloom.cli.follow import follow
+
     return follow(session, _job(recipe), notes=notes, advice=partial(_advice, recipe))
 
 

@@ -143,7 +143,7 @@ def _plan_rows(plan: Mapping[str, Any], session: Session, depth: int = 0) -> Ite
                 else:
                     yield [label if number == 0 else "", _plain(item)]
         elif value not in (None, ""):
-            yield [label, _plain(value)]
+            yield [label, str(value) if name == "seed" else _plain(value)]
 
 
 def _plain(value: Any) -> str:

@@ -15,9 +15,7 @@ PLAYGROUND = "playground"
 """The name of the base that comes with the package."""
 
 
-def open_model(
-    name: str | Path, device: torch.device, dtype: torch.dtype
-) -> AbstractModel:
+def open_model(name: str | Path, device: torch.device, dtype: torch.dtype) -> AbstractModel:
     """Load a base: `playground` is the packaged one, anything else a folder, file or hub name."""
     if str(name) == PLAYGROUND:
         return load_model(base_folder(), device=device, dtype=dtype, title=PLAYGROUND)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final, Literal, final
+from typing import Final, final
 
 import torch
 from torch import Tensor
@@ -51,6 +51,7 @@ from loraloom.jobs.demonstration.drawing import draw
 from loraloom.jobs.demonstration.isolation import measure_isolation
 from loraloom.jobs.demonstration.listing import next_commands, written_files
 from loraloom.jobs.demonstration.machine import this_machine
+from loraloom.jobs.demonstration.options import DemoOptions
 from loraloom.jobs.demonstration.questions import (
     WEIGHTS,
     base_questions,
@@ -64,51 +65,12 @@ from loraloom.jobs.plan import make_plan
 from loraloom.jobs.recipe import Recipe
 from loraloom.jobs.train import train
 from loraloom.models.model import AbstractModel
-from loraloom.options import AbstractOptions, option
 from loraloom.playground.judge import Judge, load_judge
 from loraloom.playground.packaged import judge_file
 
 _QUICK_PICTURES: Final = 16
 _FULL_PICTURES: Final = 64
 _BASE_PICTURES: Final = 256
-
-
-@final
-class DemoOptions(AbstractOptions):
-    """The options of the demonstration."""
-
-    output_dir: Path = option(
-        Path("demo"),
-        en="Folder that receives everything: training folders, adapters, pictures, report.",
-        ko="학습 폴더, 어댑터, 그림, 보고서가 모두 놓일 폴더.",
-        aliases=("o",),
-    )
-    full: bool = option(
-        False,
-        en="Measure more: 64 pictures per weight instead of 16, and the base on 256.",
-        ko="더 많이 측정합니다: 강도마다 16장 대신 64장, 기본 모델은 256장.",
-    )
-    seed: int = option(
-        42,
-        en="Number that fixes every random choice.",
-        ko="모든 무작위 선택을 고정하는 수.",
-        ge=0,
-    )
-    device: str = option(
-        "auto",
-        en="Where to compute: auto, cpu, cuda or mps.",
-        ko="계산할 장치: auto, cpu, cuda, mps.",
-    )
-    lang: Literal["en", "ko"] = option(
-        "en",
-        en="Language of the report.",
-        ko="보고서의 언어.",
-    )
-    overwrite: bool = option(
-        False,
-        en="Replace the outputs of an earlier demonstration in the same folder.",
-        ko="같은 폴더에 있는 이전 데모의 출력을 덮어씁니다.",
-    )
 
 
 def run_demo(options: DemoOptions, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:

@@ -64,8 +64,9 @@ class Library:
         folders = _listed(self.shelves)
         if not any(self.shelves.values()):
             raise ModelError("library.empty", name=name, folders=folders)
-        known = dict.fromkeys(n for shelf in self.shelves.values() for n in shelf)
-        near = difflib.get_close_matches(wanted, [*known, *self._aliases], n=3, cutoff=0.5)
+        stems = (stem for shelf in self.shelves.values() for stem in shelf)
+        known = dict.fromkeys([*stems, *self._aliases])
+        near = difflib.get_close_matches(wanted, known, n=3, cutoff=0.5)
         raise ModelError(
             "library.unknown", name=name, folders=folders, near=", ".join(near or list(known)[:5])
         )

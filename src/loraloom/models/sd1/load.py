@@ -1,4 +1,7 @@
-"""Stable Diffusion 1.x from a diffusers folder or a single checkpoint file."""
+"""Stable Diffusion 1.x from a diffusers folder or a single checkpoint file.
+
+Convolutions keep their channels last in memory: faster on processors, and on GPUs in half precision.
+"""
 
 # The model classes of diffusers and transformers are only partly typed.
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -46,8 +49,8 @@ def load_folder(
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError("model.unreadable", path=folder, reason=error) from error
     return StableDiffusion(
-        unet=unet.to(device),
-        vae=vae.to(device),
+        unet=unet.to(device, memory_format=torch.channels_last),
+        vae=vae.to(device, memory_format=torch.channels_last),
         text_encoder=text_encoder.to(device),
         tokenizer=tokenizer,
         scheduler_config=scheduler,
@@ -79,8 +82,8 @@ def load_file(
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise ModelError("model.single_file", path=path, reason=error) from error
     return StableDiffusion(
-        unet=pipeline.unet.to(device),
-        vae=pipeline.vae.to(device),
+        unet=pipeline.unet.to(device, memory_format=torch.channels_last),
+        vae=pipeline.vae.to(device, memory_format=torch.channels_last),
         text_encoder=pipeline.text_encoder.to(device),
         tokenizer=pipeline.tokenizer,
         scheduler_config=dict(pipeline.scheduler.config),
