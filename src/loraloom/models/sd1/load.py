@@ -1,6 +1,6 @@
 """Stable Diffusion 1.x from a diffusers folder or a single checkpoint file.
 
-Convolutions keep their channels last in memory: faster on processors, and on GPUs in half precision.
+Convolutions keep their channels last in memory, which is faster on processors.
 """
 
 # The model classes of diffusers and transformers are only partly typed.
