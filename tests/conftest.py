@@ -1,4 +1,4 @@
-"""What every test stands on: no network, two threads, one seeded generator."""
+"""What every test stands on: no network, one thread, one seeded generator."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ settings.register_profile("loraloom", derandomize=True, deadline=None)
 def pytest_configure() -> None:
     """Set the process up before any test module, and with it huggingface_hub, is imported."""
     os.environ["HF_HUB_OFFLINE"] = "1"
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     settings.load_profile("loraloom")
 
 

@@ -70,9 +70,7 @@ def sampling_steps(
             yield index * settings.steps // len(scheduler.timesteps)
         scaled = scheduler.scale_model_input(latents, t).to(model.dtype)
         noisy = torch.cat([scaled, scaled]) if guided else scaled
-        # The network was trained at whole timesteps; some schedules pass between them.
-        whole = t.float().round().long().expand(len(noisy))
-        prediction = model.predict(noisy, whole, conditioning).to(latents.dtype)
+        prediction = model.predict(noisy, t.expand(len(noisy)), conditioning).to(latents.dtype)
         if guided:
             prediction = _guide(prediction, settings.cfg_scale)
         latents = scheduler.step(prediction, t, latents, **arguments, return_dict=False)[0]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Real
 from torch import Tensor, nn
 
 from loraloom.models.conditioning import Conditioning
@@ -91,6 +91,6 @@ class AbstractModel(ABC):
 
     @abstractmethod
     def predict(
-        self, noisy: Latents, t: Int[Tensor, " batch"], conditioning: Conditioning
+        self, noisy: Latents, t: Real[Tensor, " batch"], conditioning: Conditioning
     ) -> Latents:
-        """Return the network's prediction at timesteps `t`."""
+        """Return the network's prediction at timesteps `t`, which need not be whole."""

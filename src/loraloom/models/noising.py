@@ -16,6 +16,7 @@ Latents = Float[Tensor, "batch channels height width"]
 Timesteps = Int[Tensor, " batch"]
 
 _SETTINGS = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule")
+_SPACING = ("timestep_spacing", "steps_offset")
 
 
 @final
@@ -51,7 +52,11 @@ class Noising:
         return cls(
             signal=torch.cumprod(1 - known[schedule](), dim=0),
             prediction=prediction,
-            settings={**{key: config[key] for key in _SETTINGS}, "prediction_type": prediction},
+            settings={
+                **{key: config[key] for key in _SETTINGS},
+                **{key: config[key] for key in _SPACING if key in config},
+                "prediction_type": prediction,
+            },
         )
 
     @property

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, final
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Real
 from torch import Tensor, nn
 
 from loraloom.errors import ModelError, UsageError
@@ -129,7 +129,7 @@ class StableDiffusion(AbstractModel):
         return self.tokenizer.model_max_length - 2
 
     def predict(
-        self, noisy: Latents, t: Int[Tensor, " batch"], conditioning: Conditioning
+        self, noisy: Latents, t: Real[Tensor, " batch"], conditioning: Conditioning
     ) -> Latents:
         prediction: Tensor = self.unet(noisy, t, encoder_hidden_states=conditioning.states).sample
         if prediction.shape != noisy.shape:
