@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from loraloom.adapters import attach
-from loraloom.errors import DatasetError, ModelError, OutputError
+from loraloom.errors import DatasetError, ModelError, OutputError, UsageError
 from loraloom.events import Event, Finished, Planned, Sampled, Saved, Stepped, Warned
 from loraloom.formats.files import read_adapter
 from loraloom.jobs.recipe import Recipe
@@ -178,6 +178,11 @@ def test_faults_of_the_folder_come_before_the_model(tmp_path: Path) -> None:
 def test_an_unknown_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="nowhere"):
         list(train(recipe(tmp_path / "nowhere", tmp_path)))
+
+
+def test_half_precision_is_refused(tiny_base: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="bf16"):
+        list(train(recipe(tiny_base, tmp_path, mixed_precision="fp16")))
 
 
 def test_captions_from_folder_words_are_told(tiny_base: Path, tmp_path: Path) -> None:

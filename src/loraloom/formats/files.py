@@ -24,11 +24,12 @@ from loraloom.formats.table import codec_named
 _SUFFIX: Final = ".safetensors"
 
 
-def read_adapter(path: Path) -> Adapter:
+def read_adapter(path: Path | str) -> Adapter:
     """Read an adapter of any known format: a file, a PEFT folder, or one that diffusers saved into.
 
     What cannot be read, or is read only in part, is a `ModelError`.
     """
+    path = Path(path)
     volumes = locate(path)
     tensors: dict[str, Tensor] = {}
     metadata: dict[str, str] = {}
@@ -41,7 +42,7 @@ def read_adapter(path: Path) -> Adapter:
 
 def write_adapter(
     adapter: Adapter,
-    path: Path,
+    path: Path | str,
     format: str = "kohya",
     dtype: torch.dtype | None = None,
     overwrite: bool = False,
@@ -51,6 +52,7 @@ def write_adapter(
     `path` ends in `.safetensors`, or is a folder for PEFT's format. What exists is an
     `OutputError` unless `overwrite`; a number that is not finite is `Diverged`.
     """
+    path = Path(path)
     codec = codec_named(format)
     if not codec.is_folder and path.suffix != _SUFFIX:
         raise UsageError("output.suffix", path=path, suffix=_SUFFIX)

@@ -11,6 +11,7 @@ import torch
 
 from loraloom.adapters.attachment import Attachment, attach
 from loraloom.data.cache import LatentCache
+from loraloom.errors import UsageError
 from loraloom.events import Event, Finished, PhaseStarted, Planned, Saved, Stepped
 from loraloom.formats.files import write_adapter
 from loraloom.jobs.base import open_model
@@ -41,6 +42,8 @@ def train(recipe: Recipe, stop: Callable[[], bool] = lambda: False) -> Iterator[
         return
     device = choose_device(recipe.device)
     dtype = choose_dtype(recipe.mixed_precision, device)
+    if dtype == torch.float16:
+        raise UsageError("train.half_precision")
     create_run_folder(recipe.run_dir, recipe.to_toml())
     yield from recorded(recipe.run_dir, _run(plan, device, dtype, stop, started))
 
