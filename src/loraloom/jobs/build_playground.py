@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,6 +34,7 @@ from loraloom.jobs.building.base import base_course, encode_pictures, new_base
 from loraloom.jobs.building.card import write_card
 from loraloom.jobs.building.course import Course
 from loraloom.jobs.building.judge import judge_course, truths
+from loraloom.jobs.building.logs import log_file, read_entries, write_entries
 from loraloom.jobs.building.pool import Pool
 from loraloom.jobs.building.replay import compare
 from loraloom.jobs.building.tokenizer import learn_tokenizer
@@ -74,8 +76,11 @@ def package(work: Work, target: Path) -> None:
     save_folder(model, target / "base", torch.float16)
     judge = {name: value.half().contiguous() for name, value in _averaged(work, "judge").items()}
     save_file(judge, target / "judge.safetensors", metadata={"format": "pt"})
-    for log in sorted(work.folder.glob("*.log.jsonl")):
-        (target / log.name).write_bytes(log.read_bytes())
+    for stage in ("autoencoder", "base", "judge"):
+        steps: int = _checkpoint(work, stage)["step"]
+        entries = read_entries(log_file(work.folder, stage))
+        done = [entry for entry in entries if entry["step"] < steps]
+        write_entries(log_file(target, stage), done)
     write_card(work, target)
 
 
@@ -164,8 +169,11 @@ def _captions(pool: Pool, number: int) -> Sequence[str]:
 
 
 def _averaged(work: Work, stage: str) -> dict[str, Tensor]:
-    checkpoint = torch.load(work.folder / f"{stage}.checkpoint.pt", weights_only=True)
-    return checkpoint["average"]
+    return _checkpoint(work, stage)["average"]
+
+
+def _checkpoint(work: Work, stage: str) -> dict[str, Any]:
+    return torch.load(work.folder / f"{stage}.checkpoint.pt", weights_only=True)
 
 
 def main() -> int:

@@ -17,6 +17,7 @@ import torch
 from diffusers import AutoencoderKL
 
 from loraloom.jobs.building.autoencoder import to_unit
+from loraloom.jobs.building.logs import log_file, read_entries
 from loraloom.jobs.building.quality import judge_accuracy, peak_signal_to_noise, restored
 from loraloom.jobs.building.work import AUTOENCODER_SEED, BASE_SEED, JUDGE_SEED, Work
 from loraloom.playground.judge import load_judge
@@ -47,8 +48,10 @@ def write_card(work: Work, target: Path) -> None:
 
 
 def _stage(work: Work, name: str) -> Mapping[str, Any]:
-    log = (work.folder / f"{name}.log.jsonl").read_text(encoding="utf-8").splitlines()
-    entries = [json.loads(line) for line in log]
+    steps: int = torch.load(work.folder / f"{name}.checkpoint.pt", weights_only=True)["step"]
+    entries = [
+        entry for entry in read_entries(log_file(work.folder, name)) if entry["step"] < steps
+    ]
     # The clock of the log starts again with each sitting.
     ends = [
         entry["seconds"]
@@ -58,7 +61,7 @@ def _stage(work: Work, name: str) -> Mapping[str, Any]:
     return {
         "data": _STAGES[name],
         "seed": _SEEDS[name],
-        "steps": entries[-1]["step"] + 1,
+        "steps": steps,
         "seconds": round(sum(ends)),
         "last_loss": entries[-1]["loss"],
     }
@@ -113,8 +116,10 @@ def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
         "package alone. No other data, no other weights. Apache-2.0, like the package."
     )
     yield ""
-    yield f"Made {facts['made']} at commit {facts['commit'] or 'unknown'}, "
-    yield f"torch {facts['torch']}, {facts['machine']}."
+    yield (
+        f"Made {facts['made']} at commit {facts['commit'] or 'unknown'}, "
+        f"torch {facts['torch']}, {facts['machine']}."
+    )
     yield ""
     yield "| stage | data | seed | steps | seconds |"
     yield "|---|---|---|---|---|"

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from loraloom.events import Advanced, Event, PhaseStarted
 from loraloom.jobs.building.curve import Curve
+from loraloom.jobs.building.logs import log_file, read_entries, write_entries
 
 _LOGGED_AT_START = 100
 _LOG_EVERY = 25
@@ -52,7 +53,7 @@ class Course:
         )
         average = {name: value.clone() for name, value in self.network.state_dict().items()}
         first = self._restore(optimizer, generator, average)
-        log = self.folder / f"{self.name}.log.jsonl"
+        log = log_file(self.folder, self.name)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._truncate(log, first)
         yield PhaseStarted(phase=self.name, total=last)
@@ -132,8 +133,5 @@ class Course:
 
     def _truncate(self, log: Path, first: int) -> None:
         """Drop log lines of steps that a lost process did after its last checkpoint."""
-        if not log.exists():
-            return
-        lines = log.read_text(encoding="utf-8").splitlines()
-        kept = [line for line in lines if json.loads(line)["step"] < first]
-        log.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        if log.exists():
+            write_entries(log, [entry for entry in read_entries(log) if entry["step"] < first])

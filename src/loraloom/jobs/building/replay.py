@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from loraloom.errors import SetupError
+from loraloom.jobs.building.logs import read_entries
 
 
 def compare(replayed: Path, shipped: Path, steps: int) -> None:
@@ -23,5 +23,4 @@ def compare(replayed: Path, shipped: Path, steps: int) -> None:
 
 
 def _losses(log: Path) -> dict[int, float]:
-    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    return {line["step"]: line["loss"] for line in lines}
+    return {entry["step"]: entry["loss"] for entry in read_entries(log)}
