@@ -29,7 +29,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from loraloom.events import Advanced, Event, PhaseStarted
-from loraloom.jobs.building.autoencoder import autoencoder_course, new_autoencoder
+from loraloom.jobs.building.autoencoder import (
+    autoencoder_course,
+    decoder_course,
+    decoder_of,
+    new_autoencoder,
+)
 from loraloom.jobs.building.base import base_course, encode_pictures, new_base
 from loraloom.jobs.building.card import write_card
 from loraloom.jobs.building.course import Course
@@ -42,6 +47,7 @@ from loraloom.jobs.building.work import (
     AUTOENCODER_SEED,
     BASE_SEED,
     CAPTIONS_PER_PICTURE,
+    DECODER_SEED,
     JUDGE_SEED,
     MERGES,
     Work,
@@ -56,13 +62,14 @@ REPLAYED_STEPS = 100
 
 
 def build(work: Work) -> Iterator[Event]:
-    """Train what is not trained yet: autoencoder, base, judge; yield progress."""
+    """Train what is not trained yet: autoencoder, base, judge, decoder; yield progress."""
     yield from _draw(work.all_styles)
     yield from _autoencoder(work).run()
     yield from _draw(work.plain)
     yield from _base(work).run()
     yield from _draw(work.judged)
     yield from _judge(work).run()
+    yield from _decoder(work).run()
 
 
 def package(work: Work, target: Path) -> None:
@@ -73,10 +80,14 @@ def package(work: Work, target: Path) -> None:
     model = _model(work)
     networks = nn.ModuleDict({"unet": model.unet, "text_encoder": model.text_encoder})
     networks.load_state_dict(_averaged(work, "base"))
+    if _checkpoint_file(work, "decoder").exists():
+        decoder_of(model.vae).load_state_dict(_averaged(work, "decoder"))
     save_folder(model, target / "base", torch.float16)
     judge = {name: value.half().contiguous() for name, value in _averaged(work, "judge").items()}
     save_file(judge, target / "judge.safetensors", metadata={"format": "pt"})
-    for stage in ("autoencoder", "base", "judge"):
+    for stage in ("autoencoder", "base", "judge", "decoder"):
+        if not _checkpoint_file(work, stage).exists():
+            continue
         steps: int = _checkpoint(work, stage)["step"]
         entries = read_entries(log_file(work.folder, stage))
         done = [entry for entry in entries if entry["step"] < steps]
@@ -138,6 +149,11 @@ def _judge(work: Work) -> Course:
     return judge_course(Judge(), pictures, truths(work.judged), work.folder, JUDGE_SEED)
 
 
+def _decoder(work: Work) -> Course:
+    pictures = work.all_styles.pixels()
+    return decoder_course(_model(work).vae, pictures, work.folder, DECODER_SEED)
+
+
 def _model(work: Work, autoencoder: Path | None = None) -> StableDiffusion:
     """Return the untrained base around the trained autoencoder, rounded as it is shipped."""
     if autoencoder is None:
@@ -173,7 +189,11 @@ def _averaged(work: Work, stage: str) -> dict[str, Tensor]:
 
 
 def _checkpoint(work: Work, stage: str) -> dict[str, Any]:
-    return torch.load(work.folder / f"{stage}.checkpoint.pt", weights_only=True)
+    return torch.load(_checkpoint_file(work, stage), weights_only=True)
+
+
+def _checkpoint_file(work: Work, stage: str) -> Path:
+    return work.folder / f"{stage}.checkpoint.pt"
 
 
 def main() -> int:

@@ -63,11 +63,15 @@ def autoencoder_course(
     )
 
 
+def decoder_of(network: Any) -> nn.ModuleDict:
+    """Return the layers that turn latents into pictures."""
+    return nn.ModuleDict({"decoder": network.decoder, "post_quant_conv": network.post_quant_conv})
+
+
 def decoder_course(network: Any, pictures: NDArray[np.uint8], folder: Path, seed: int) -> Course:
     """Train the decoder on, on whole pictures; the encoder and so all latents stay as they are."""
     network.requires_grad_(False)
-    decoder = nn.ModuleDict({"decoder": network.decoder, "post": network.post_quant_conv})
-    decoder.requires_grad_(True)
+    decoder = decoder_of(network).requires_grad_(True)
     return Course(
         name="decoder",
         network=decoder,

@@ -19,14 +19,26 @@ from diffusers import AutoencoderKL
 from loraloom.jobs.building.autoencoder import to_unit
 from loraloom.jobs.building.logs import log_file, read_entries
 from loraloom.jobs.building.quality import judge_accuracy, peak_signal_to_noise, restored
-from loraloom.jobs.building.work import AUTOENCODER_SEED, BASE_SEED, JUDGE_SEED, Work
+from loraloom.jobs.building.work import (
+    AUTOENCODER_SEED,
+    BASE_SEED,
+    DECODER_SEED,
+    JUDGE_SEED,
+    Work,
+)
 from loraloom.playground.judge import load_judge
 
-_SEEDS = {"autoencoder": AUTOENCODER_SEED, "base": BASE_SEED, "judge": JUDGE_SEED}
+_SEEDS = {
+    "autoencoder": AUTOENCODER_SEED,
+    "base": BASE_SEED,
+    "judge": JUDGE_SEED,
+    "decoder": DECODER_SEED,
+}
 _STAGES = {
     "autoencoder": "drawn pictures of all styles; 64-pixel crops, then whole pictures",
     "base": "plain pictures only, without the held-out combinations; captions in several forms",
     "judge": "drawn pictures of all styles with one thing each; never a generated picture",
+    "decoder": "the autoencoder's decoder, on whole pictures; the encoder stays as it was",
 }
 
 
@@ -39,7 +51,9 @@ def write_card(work: Work, target: Path) -> None:
         "commit": _commit(),
         "torch": torch.__version__,
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, CPU",
-        "stages": {name: _stage(work, name) for name in _STAGES},
+        "stages": {
+            name: _stage(work, name) for name in _STAGES if log_file(work.folder, name).exists()
+        },
         "quality": _quality(work, target),
         "sha256": dict(_hashes(target)),
     }

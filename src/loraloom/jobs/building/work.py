@@ -9,7 +9,7 @@ from typing import final
 from loraloom.jobs.building.pool import Pool
 from loraloom.playground.styles import STYLES
 
-AUTOENCODER_SEED, BASE_SEED, JUDGE_SEED = 1, 2, 3
+AUTOENCODER_SEED, BASE_SEED, JUDGE_SEED, DECODER_SEED = 1, 2, 3, 4
 MERGES = 2000
 CAPTIONS_PER_PICTURE = 3
 
