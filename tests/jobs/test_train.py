@@ -178,6 +178,7 @@ def test_faults_of_the_folder_come_before_the_model(tmp_path: Path) -> None:
 def test_an_unknown_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="nowhere"):
         list(train(recipe(tmp_path / "nowhere", tmp_path)))
+    assert not (tmp_path / "out").exists(), "the run can be started again as it is"
 
 
 def test_half_precision_is_refused(tiny_base: Path, tmp_path: Path) -> None:

@@ -44,19 +44,19 @@ def train(recipe: Recipe, stop: Callable[[], bool] = lambda: False) -> Iterator[
     dtype = choose_dtype(recipe.mixed_precision, device)
     if dtype == torch.float16:
         raise UsageError("train.half_precision")
+    yield PhaseStarted(phase="model")
+    model = open_model(recipe.pretrained_model_name_or_path, device, dtype)
+    # Only now, so that a model that cannot be loaded leaves no run behind.
     create_run_folder(recipe.run_dir, recipe.to_toml())
-    yield from recorded(recipe.run_dir, _run(plan, device, dtype, stop, started))
+    yield from recorded(recipe.run_dir, _run(plan, model, stop, started))
 
 
 def _run(
     plan: Plan,
-    device: torch.device,
-    dtype: torch.dtype,
+    model: AbstractModel,
     stop: Callable[[], bool],
     started: float,
 ) -> Iterator[Event]:
-    yield PhaseStarted(phase="model")
-    model = open_model(plan.recipe.pretrained_model_name_or_path, device, dtype)
     caches: Mapping[str, LatentCache] = {}
     for event in cache_latents(model, plan.adapters):
         if isinstance(event, Event):
