@@ -1,10 +1,12 @@
 """The program that makes the playground's weights, from nothing but this package and seeds.
 
     python -m loraloom.jobs.build_playground WORK            go on where the last run stopped
+    python -m loraloom.jobs.build_playground WORK --adopt    go on from the weights in the package
     python -m loraloom.jobs.build_playground WORK --package  write what is trained into the package
     python -m loraloom.jobs.build_playground WORK --verify   replay 100 steps against the logs
 
-WORK is a folder for pictures, checkpoints and logs; it needs about 3 GB.
+WORK is a folder for pictures, checkpoints and logs; it needs about 3 GB. `--stage NAME` trains one
+stage alone: base and decoder need only the autoencoder, so two processes may do them side by side.
 """
 
 # The model classes of diffusers are only partly typed.
@@ -16,7 +18,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -28,6 +30,7 @@ from diffusers import AutoencoderKL
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from loraloom.errors import SetupError
 from loraloom.events import Advanced, Event, PhaseStarted
 from loraloom.jobs.building.autoencoder import (
     autoencoder_course,
@@ -52,24 +55,61 @@ from loraloom.jobs.building.work import (
     MERGES,
     Work,
 )
+from loraloom.models.load import load_model
 from loraloom.models.sd1.save import save_folder
 from loraloom.models.sd1.stable_diffusion import StableDiffusion
 from loraloom.playground.captions import caption
-from loraloom.playground.judge import Judge
+from loraloom.playground.judge import Judge, load_judge
 from loraloom.playground.packaged import weights_folder
 
 REPLAYED_STEPS = 100
+_THREADS_UNTIL_LOGGED = 2
+"""Processor threads of the stages whose logs do not name them yet."""
 
 
-def build(work: Work) -> Iterator[Event]:
-    """Train what is not trained yet: autoencoder, base, judge, decoder; yield progress."""
+STAGES = ("autoencoder", "base", "judge", "decoder")
+
+
+def build(work: Work, stages: Sequence[str] = STAGES) -> Iterator[Event]:
+    """Train what is not trained yet of these stages, in their order; yield progress."""
+    pools = {"base": work.plain, "judge": work.judged}
+    courses = {
+        "autoencoder": _autoencoder,
+        "base": _base,
+        "judge": _judge,
+        "decoder": _decoder,
+    }
+    for stage in stages:
+        yield from _draw(pools.get(stage, work.all_styles))
+        yield from courses[stage](work).run()
+
+
+def adopt(work: Work, shipped: Path) -> Iterator[Event]:
+    """Make checkpoints of the shipped weights where `work` has none, and take over their logs.
+
+    Checkpoints are far larger than weights and live only where they were made; with this, training
+    goes on anywhere. Losses are not those of a run that never stopped.
+    """
     yield from _draw(work.all_styles)
-    yield from _autoencoder(work).run()
     yield from _draw(work.plain)
-    yield from _base(work).run()
     yield from _draw(work.judged)
-    yield from _judge(work).run()
-    yield from _decoder(work).run()
+    model = load_model(shipped / "base")
+    if not isinstance(model, StableDiffusion):
+        raise SetupError("playground.weights_missing", folder=shipped)
+    shipped_networks: Mapping[str, nn.Module] = {
+        "autoencoder": model.vae,
+        "base": nn.ModuleDict({"unet": model.unet, "text_encoder": model.text_encoder}),
+        "judge": load_judge(shipped / "judge.safetensors"),
+        "decoder": decoder_of(model.vae),
+    }
+    courses = (_autoencoder, _base, _judge, _decoder)
+    for stage, course in zip(STAGES, courses, strict=True):
+        log = log_file(shipped, stage)
+        if _checkpoint_file(work, stage).exists() or not log.exists():
+            continue
+        entries = read_entries(log)
+        course(work).adopt(shipped_networks[stage].state_dict(), entries[-1]["step"] + 1)
+        write_entries(log_file(work.folder, stage), entries)
 
 
 def package(work: Work, target: Path) -> None:
@@ -85,7 +125,7 @@ def package(work: Work, target: Path) -> None:
     save_folder(model, target / "base", torch.float16)
     judge = {name: value.half().contiguous() for name, value in _averaged(work, "judge").items()}
     save_file(judge, target / "judge.safetensors", metadata={"format": "pt"})
-    for stage in ("autoencoder", "base", "judge", "decoder"):
+    for stage in STAGES:
         if not _checkpoint_file(work, stage).exists():
             continue
         steps: int = _checkpoint(work, stage)["step"]
@@ -99,14 +139,17 @@ def verify(work: Work, shipped: Path) -> Iterator[Event]:
     """Replay the first steps of each stage from its seed and compare them with the shipped logs.
 
     The pictures of `work` are drawn if they are missing. The base is replayed on the autoencoder
-    that is shipped. A loss that differs is a `SetupError`: exact equality can be expected on the
-    same kind of processor with the same number of threads.
+    that is shipped; the decoder's stage is not, for the decoder it began with is not kept. A loss
+    that differs is a `SetupError`: exact equality can be expected on the same kind of processor;
+    the number of threads is the log's.
     """
     yield from _draw(work.all_styles)
     yield from _draw(work.plain)
     yield from _draw(work.judged)
     replay = Work(work.folder / f"replay-{time.strftime('%Y%m%d-%H%M%S')}")
     for course in (_autoencoder(work), _base(work, shipped / "base" / "vae"), _judge(work)):
+        first = read_entries(log_file(shipped, course.name))[0]
+        torch.set_num_threads(first.get("threads", _THREADS_UNTIL_LOGGED))
         yield from replace(course, folder=replay.folder).run(until=REPLAYED_STEPS)
         compare(
             replay.folder / f"{course.name}.log.jsonl",
@@ -200,6 +243,11 @@ def main() -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("work", type=Path, help="folder for pictures, checkpoints and logs")
+    parser.add_argument("--stage", choices=STAGES, help="train this stage alone (all)")
+    parser.add_argument("--threads", type=int, help="processor threads (all cores)")
+    parser.add_argument(
+        "--adopt", action="store_true", help="begin with the weights of the package"
+    )
     parser.add_argument("--package", action="store_true", help="write the weights to the package")
     parser.add_argument("--verify", action="store_true", help="replay 100 steps against the logs")
     arguments = parser.parse_args()
@@ -207,7 +255,14 @@ def main() -> int:
     if arguments.package:
         package(work, weights_folder())
         return 0
-    events = verify(work, weights_folder()) if arguments.verify else build(work)
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    if arguments.verify:
+        events = verify(work, weights_folder())
+    elif arguments.adopt:
+        events = adopt(work, weights_folder())
+    else:
+        events = build(work, [arguments.stage] if arguments.stage else STAGES)
     for event in events:
         if isinstance(event, PhaseStarted):
             sys.stdout.write(f"{event.phase}: {event.total}\n")

@@ -61,6 +61,21 @@ def test_a_stopped_run_ends_where_an_unbroken_one_does(tmp_path: Path) -> None:
     assert len(losses(tmp_path / "whole")) == 12
 
 
+def test_weights_alone_are_a_beginning_and_the_learning_rate_rises_again(tmp_path: Path) -> None:
+    whole = course(tmp_path / "whole")
+    list(whole.run(until=6))
+    adopted = course(tmp_path / "adopted")
+    adopted.adopt(whole.averaged(), 6)
+    for name, value in whole.averaged().items():
+        assert torch.equal(adopted.averaged()[name], value)
+    list(adopted.run())
+    lines = (tmp_path / "adopted/line.log.jsonl").read_text().splitlines()
+    entries = [json.loads(line) for line in lines]
+    assert [entry["step"] for entry in entries] == [6, 7, 8, 9, 10, 11]
+    ramp = [(entry["step"] - 5) / 50 * CURVE(entry["step"]) for entry in entries]
+    assert [entry["learning_rate"] for entry in entries] == pytest.approx(ramp, abs=1e-8)
+
+
 def test_the_average_lags_behind(tmp_path: Path) -> None:
     run = course(tmp_path)
     list(run.run())

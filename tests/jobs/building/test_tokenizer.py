@@ -26,3 +26,10 @@ def test_layout_and_round_trip(tmp_path: Path) -> None:
     again = CLIPTokenizer.from_pretrained(tmp_path)
     assert again("a red 고양이")["input_ids"] == tokenizer("a red 고양이")["input_ids"]
     assert again.model_max_length == 77
+
+
+def test_the_same_corpus_gives_the_same_merges() -> None:
+    # Every pair of letters is as frequent as any other.
+    corpus = [left + right for left in "abcdefgh" for right in "ijklmnop"]
+    engines = {learn_tokenizer(corpus, 64).backend_tokenizer.to_str() for _ in range(8)}
+    assert len(engines) == 1

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from loraloom.jobs.building.course import Course
 from loraloom.jobs.building.curve import Curve
 
-_CROP_STEPS, _WHOLE_STEPS, _DECODER_STEPS = 4800, 200, 3000
+_CROP_STEPS, _WHOLE_STEPS, _DECODER_STEPS = 4800, 200, 2000
 _CROP, _CROP_BATCH, _WHOLE_BATCH = 64, 16, 6
 _KL_WEIGHT = 1e-4
 _EDGE_WEIGHT = 0.5
@@ -123,11 +123,9 @@ def _decoder_loss(
     def loss(step: int, generator: torch.Generator) -> Tensor:
         numbers = torch.randint(len(pictures), (_WHOLE_BATCH,), generator=generator)
         pixels = to_unit(pictures[numbers.numpy()]).contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            with torch.no_grad():
-                latents = network.encode(pixels).latent_dist.mean
-            restored = network.decode(latents).sample
-        return _difference(restored.float(), pixels)
+        with torch.no_grad():
+            latents = network.encode(pixels).latent_dist.mean
+        return _difference(network.decode(latents).sample, pixels)
 
     return loss
 

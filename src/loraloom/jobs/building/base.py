@@ -24,7 +24,7 @@ from loraloom.jobs.building.curve import Curve
 from loraloom.models.conditioning import Conditioning
 from loraloom.models.sd1.stable_diffusion import StableDiffusion
 
-STEPS = 8000
+STEPS = 2200
 _BATCH = 64
 _CAPTION_DROPOUT = 0.1
 _MIN_SNR = 5.0

@@ -50,7 +50,7 @@ def write_card(work: Work, target: Path) -> None:
         "made": datetime.now(UTC).date().isoformat(),
         "commit": _commit(),
         "torch": torch.__version__,
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, CPU",
+        "machine": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}, CPU",
         "stages": {
             name: _stage(work, name) for name in _STAGES if log_file(work.folder, name).exists()
         },
@@ -62,7 +62,8 @@ def write_card(work: Work, target: Path) -> None:
 
 
 def _stage(work: Work, name: str) -> Mapping[str, Any]:
-    steps: int = torch.load(work.folder / f"{name}.checkpoint.pt", weights_only=True)["step"]
+    checkpoint = torch.load(work.folder / f"{name}.checkpoint.pt", weights_only=True)
+    steps, anew = int(checkpoint["step"]), int(checkpoint["ramped_from"])
     entries = [
         entry for entry in read_entries(log_file(work.folder, name)) if entry["step"] < steps
     ]
@@ -76,6 +77,7 @@ def _stage(work: Work, name: str) -> Mapping[str, Any]:
         "data": _STAGES[name],
         "seed": _SEEDS[name],
         "steps": steps,
+        "optimizer_anew_at": anew if 0 < anew < steps else 0,
         "seconds": round(sum(ends)),
         "last_loss": entries[-1]["loss"],
     }
@@ -135,12 +137,12 @@ def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
         f"torch {facts['torch']}, {facts['machine']}."
     )
     yield ""
-    yield "| stage | data | seed | steps | seconds |"
-    yield "|---|---|---|---|---|"
+    yield "| stage | data | seed | steps | optimizer begun anew at | seconds |"
+    yield "|---|---|---|---|---|---|"
     for name, stage in facts["stages"].items():
         yield (
             f"| {name} | {stage['data']} | {stage['seed']} | {stage['steps']} "
-            f"| {stage['seconds']} |"
+            f"| {stage['optimizer_anew_at'] or 'never'} | {stage['seconds']} |"
         )
     yield ""
     yield f"Measured on {quality['pictures']} drawings that nothing was trained on:"

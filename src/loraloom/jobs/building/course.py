@@ -18,6 +18,8 @@ from loraloom.jobs.building.logs import log_file, read_entries, write_entries
 
 _LOGGED_AT_START = 100
 _LOG_EVERY = 25
+_RAMP = 50
+"""Steps over which the learning rate rises again where the optimizer starts anew."""
 
 
 @final
@@ -39,7 +41,7 @@ class Course:
     seed: int
     averaging: float
     weight_decay: float = 0.01
-    save_every: int = 250
+    save_every: int = 100
 
     def run(self, until: int | None = None) -> Iterator[Event]:
         """Train to the end, or to step `until`; yield progress."""
@@ -52,15 +54,16 @@ class Course:
             weight_decay=self.weight_decay,
         )
         average = {name: value.clone() for name, value in self.network.state_dict().items()}
-        first = self._restore(optimizer, generator, average)
+        first, ramped_from = self._restore(optimizer, generator, average)
         log = log_file(self.folder, self.name)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._truncate(log, first)
         yield PhaseStarted(phase=self.name, total=last)
         started = time.monotonic()
         for step in range(first, last):
+            learning_rate = self.learning_rate(step) * min(1.0, (step - ramped_from + 1) / _RAMP)
             for group in optimizer.param_groups:
-                group["lr"] = self.learning_rate(step)
+                group["lr"] = learning_rate
             loss = self.loss(step, generator)
             optimizer.zero_grad()
             loss.backward()
@@ -72,14 +75,33 @@ class Course:
                     "step": step,
                     "loss": round(loss.item(), 6),
                     "gradient_norm": round(norm.item(), 4),
-                    "learning_rate": round(self.learning_rate(step), 8),
+                    "learning_rate": round(learning_rate, 8),
+                    "threads": torch.get_num_threads(),
                     "seconds": round(time.monotonic() - started, 1),
                 }
                 with log.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(line) + "\n")
             if (step + 1) % self.save_every == 0 or step + 1 == last:
-                self._save(step + 1, optimizer, generator, average)
+                self._save(step + 1, optimizer, generator, average, ramped_from)
             yield Advanced(phase=self.name, done=step + 1)
+
+    def adopt(self, weights: Mapping[str, Tensor], step: int) -> None:
+        """Write a checkpoint at `step` from weights alone, for a course whose own ones are lost.
+
+        What cannot be known again starts anew: the optimizer's state and the random numbers.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        weights = {name: value.float() for name, value in weights.items()}
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
+        self._write(
+            {
+                "step": step,
+                "network": weights,
+                "generator": generator.get_state(),
+                "average": weights,
+                "ramped_from": step,
+            }
+        )
 
     def averaged(self) -> Mapping[str, Tensor]:
         """Return the averaged weights of the last checkpoint."""
@@ -104,16 +126,22 @@ class Course:
         optimizer: torch.optim.Optimizer,
         generator: torch.Generator,
         average: Mapping[str, Tensor],
+        ramped_from: int,
     ) -> None:
+        self._write(
+            {
+                "step": step,
+                "network": self.network.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "generator": generator.get_state(),
+                "average": dict(average),
+                "ramped_from": ramped_from,
+            }
+        )
+
+    def _write(self, state: Mapping[str, Any]) -> None:
         unfinished = self._checkpoint.with_suffix(".part")
-        state: dict[str, Any] = {
-            "step": step,
-            "network": self.network.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "generator": generator.get_state(),
-            "average": dict(average),
-        }
-        torch.save(state, unfinished)
+        torch.save(dict(state), unfinished)
         unfinished.replace(self._checkpoint)
 
     def _restore(
@@ -121,15 +149,18 @@ class Course:
         optimizer: torch.optim.Optimizer,
         generator: torch.Generator,
         average: dict[str, Tensor],
-    ) -> int:
+    ) -> tuple[int, int]:
+        """Return the step to go on with, and the one from which the learning rate is ramped."""
         if not self._checkpoint.exists():
-            return 0
+            return 0, -_RAMP
         state = torch.load(self._checkpoint, weights_only=True)
         self.network.load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimizer"])
+        if "optimizer" in state:
+            optimizer.load_state_dict(state["optimizer"])
         generator.set_state(state["generator"])
-        average.update(state["average"])
-        return state["step"]
+        for name, value in state["average"].items():
+            average[name].copy_(value)
+        return state["step"], state["ramped_from"]
 
     def _truncate(self, log: Path, first: int) -> None:
         """Drop log lines of steps that a lost process did after its last checkpoint."""

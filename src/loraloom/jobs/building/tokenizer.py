@@ -33,7 +33,9 @@ def learn_tokenizer(corpus: Iterable[str], merges: int) -> CLIPTokenizer:
     trainer: Any = BpeTrainer(
         vocab_size=len(single) + merges,
         end_of_word_suffix=_WORD_END,
-        initial_alphabet=alphabet,
+        # Given here, the bytes that end a word have fixed numbers; otherwise they are numbered in
+        # the order of a hash table, by which equally frequent pairs are then sorted.
+        special_tokens=single,
         show_progress=False,
     )
     backend.train_from_iterator(corpus, trainer)
