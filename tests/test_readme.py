@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from loraloom.cli.figures import kept_figures, readme_path, with_figures
 from loraloom.cli.main import main
 from loraloom.playground.scenes import sample_scene
 from loraloom.playground.styles import render
+from loraloom.text import LANGUAGES
 
 ROOT = Path(__file__).parent.parent
 _BLOCK = re.compile(r"<!-- executed(?:: (\S+))? -->\n```(\w+)\n(.*?)```", re.DOTALL)
@@ -57,3 +59,10 @@ def test_the_korean_readme_tells_the_same() -> None:
         ]
 
     assert plain("README.ko.md") == plain("README.md")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_figures_shown_are_those_kept(language: str) -> None:
+    shown = readme_path(ROOT, language).read_text(encoding="utf-8")
+    expected = with_figures(shown, kept_figures(ROOT), language)
+    assert shown == expected, "run `python -m loraloom.cli.figures`"

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from loraloom.errors import LoraLoomError as LoraLoomError
     from loraloom.formats.files import read_adapter as read_adapter
     from loraloom.formats.files import write_adapter as write_adapter
-    from loraloom.jobs.base import load as load
+    from loraloom.jobs.base_model import load as load
     from loraloom.jobs.generate import GenerateOptions as GenerateOptions
     from loraloom.jobs.generate import generate as generate
     from loraloom.jobs.multi_lora import MultiLoRAGenerator as MultiLoRAGenerator
@@ -28,7 +28,7 @@ _HOMES = {
     "attach": "adapters.attachment",
     "create_comparison_grid": "jobs.multi_lora",
     "generate": "jobs.generate",
-    "load": "jobs.base",
+    "load": "jobs.base_model",
     "read_adapter": "formats.files",
     "train": "jobs.train",
     "write_adapter": "formats.files",

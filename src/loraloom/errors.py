@@ -6,9 +6,12 @@ details that fill it, and the exit status with which the command line ends.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from loraloom.text import say
+
+_MEMORY: Final = ("out of memory", "DefaultCPUAllocator", "CUBLAS_STATUS_ALLOC_FAILED")
+"""Words of the errors by which torch says that a device, or the machine, has no memory left."""
 
 
 class LoraLoomError(Exception):
@@ -67,3 +70,10 @@ class SetupError(LoraLoomError):
     """The installation lacks something the request needs; exit status 7."""
 
     exit_code = 7
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error of Python or torch means that there was too little memory."""
+    if isinstance(error, MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in _MEMORY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +16,10 @@ class Event:
     """Something that happened in a job."""
 
     def record(self) -> dict[str, Any]:
-        """Return the event as JSON-ready data: its type in snake case, then its fields."""
+        """Return the event as JSON-ready data: its type in snake case, then its fields.
+
+        A number that is not finite becomes None.
+        """
         kind = re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
         fields = {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
         return {"type": kind, **fields}
@@ -108,9 +112,13 @@ def _plain(value: Any) -> Any:
     match value:
         case Path():
             return str(value)
+        case float() if not math.isfinite(value):
+            return None  # JSON has no word for it.
         case Mapping():
             return {str(key): _plain(item) for key, item in value.items()}  # pyright: ignore
         case tuple() | list():
             return [_plain(item) for item in value]  # pyright: ignore
-        case _:
+        case None | str() | int() | float():
             return value
+        case _:
+            return str(value)

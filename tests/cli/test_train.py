@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from loraloom.cli.main import main
-from loraloom.errors import DatasetError
+from loraloom.errors import DatasetError, Diverged
+from loraloom.events import Saved
 from loraloom.jobs.recipe import Recipe
+
+from .conftest import FILE
 
 KOHYA = """
     --pretrained_model_name_or_path="runwayml/stable-diffusion-v1-5"
@@ -156,7 +159,7 @@ def test_an_error_of_the_job_keeps_its_status_and_speaks_the_language(training, 
 
 
 @pytest.mark.parametrize("error", [MemoryError(), "torch"])
-def test_too_little_memory_ends_with_status_5_and_flags_to_try(training, capsys, error):
+def test_too_little_memory_ends_with_status_5(training, capsys, error):
     import torch
 
     def fail(stop):
@@ -165,7 +168,25 @@ def test_too_little_memory_ends_with_status_5_and_flags_to_try(training, capsys,
 
     training.events = fail
     assert train("photos") == 5
-    assert "--train_batch_size 1" in capsys.readouterr().err
+    assert "error [cli.memory]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_files_that_were_complete_are_told_with_the_error(training, capsys, form):
+    def break_off(stop):
+        yield Saved(path=FILE, what="adapter", step=2)
+        raise Diverged("train.diverged", adapter="dog", step=3)
+
+    training.events = break_off
+    assert train("photos", *form) == 6
+    captured = capsys.readouterr()
+    assert "error [train.diverged]" in captured.err
+    if form:
+        result = json.loads(captured.out)
+        assert result["error"]["exit_code"] == 6
+        assert result["outputs"] == [str(FILE)]
+    else:
+        assert captured.out == f"{FILE}\n"
 
 
 def test_a_mistake_of_ours_keeps_its_traceback(training):

@@ -103,6 +103,7 @@ def test_paths_out_of_the_folder_are_refused(tree, refuses, name):
         ('{"file_name": 7, "text": "a cat"}', "dataset.metadata_file_name"),
         ('{"file_name": "b.png", "text": "a cat"}', "dataset.metadata_no_picture"),
         ('{"file_name": "notes.md", "text": "a cat"}', "dataset.metadata_no_picture"),
+        (f'{{"file_name": "{"x" * 300}.png", "text": "a"}}', "dataset.metadata_no_picture"),
         ('{"file_name": ".hidden.png", "text": "a cat"}', "dataset.metadata_no_picture"),
         ('{"file_name": "a.png"}', "dataset.metadata_caption"),
         ('{"file_name": "a.png", "text": " "}', "dataset.metadata_caption"),

@@ -250,6 +250,8 @@ def test_a_missing_folder_names_its_nearest_sibling(tree, refuses):
         scan(root / "dog")
     with refuses("dataset.folder_missing", "submarines"):
         scan(root / "submarines")
+    with refuses("dataset.folder_missing", "x" * 300):
+        scan(root / ("x" * 300))
     with refuses("dataset.folder_missing", "nowhere"):
         scan(root / "nowhere" / "dogs")
     with refuses("dataset.folder_is_file", "a.png"):

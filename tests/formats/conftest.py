@@ -7,15 +7,15 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
-from transformers import CLIPTextConfig, CLIPTextModel
 
 from loraloom.adapters.adapter import Adapter
 from loraloom.adapters.card import Card
 from loraloom.adapters.delta import AbstractDelta
 from loraloom.adapters.lora import Lora
 from loraloom.adapters.site import Site, canonical_path
+
+from ..tiny_base import build_tiny
 
 Networks = dict[str, nn.Module]
 
@@ -36,29 +36,8 @@ def card() -> Card:
 
 @pytest.fixture(scope="session")
 def networks() -> Networks:
-    """Return a two-block UNet and a two-layer text encoder. Not to be changed: see `copies`."""
-    torch.manual_seed(0)
-    unet = UNet2DConditionModel(
-        sample_size=8,
-        block_out_channels=(8, 16),
-        norm_num_groups=4,
-        layers_per_block=1,
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-        cross_attention_dim=8,
-        attention_head_dim=4,
-    )
-    config = CLIPTextConfig(
-        vocab_size=32,
-        hidden_size=8,
-        intermediate_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=6,
-        bos_token_id=0,
-        eos_token_id=1,
-    )
-    return {"unet": unet.eval(), "text_encoder": CLIPTextModel(config).eval()}
+    """Return the tiny base's networks. Not to be changed: see `copies`."""
+    return dict(build_tiny().networks)
 
 
 @pytest.fixture

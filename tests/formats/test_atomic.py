@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 from contextlib import contextmanager
@@ -57,17 +58,29 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path):
     assert (os.listdir(tmp_path), path.read_bytes()) == (["file"], b"old")
 
 
+def test_a_full_disk_leaves_no_folder_that_was_made_for_the_files(tmp_path, monkeypatch):
+    def full(handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError) as caught:
+        write_files({tmp_path / "a" / "b" / "first": b"x", tmp_path / "a" / "second": b"y"})
+    assert caught.value.code == "output.no_space"
+    assert os.listdir(tmp_path) == []
+
+
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_bytes(b"old")
     with pytest.raises(OutputError) as caught:
-        write_files({tmp_path / "file" / "below": b"new"})
-    assert caught.value.code == "output.unwritable"
+        write_files({tmp_path / "new" / "one": b"new", tmp_path / "file" / "below": b"new"})
+    assert caught.value.code == "output.below_file"
+    assert f"{tmp_path / 'file'} is a file" in str(caught.value)
     assert os.listdir(tmp_path) == ["file"]
 
 
 def test_a_folder_in_the_files_place(tmp_path):
     (tmp_path / "file").mkdir()
     with pytest.raises(OutputError) as caught:
-        write_files({tmp_path / "file": b"new"}, overwrite=True)
-    assert caught.value.code == "output.unwritable"
+        write_files({tmp_path / "other": b"new", tmp_path / "file": b"new"}, overwrite=True)
+    assert caught.value.code == "output.is_folder"
     assert os.listdir(tmp_path) == ["file"]

@@ -140,9 +140,10 @@ def test_an_unknown_format_lists_the_known(tmp_path, adapter):
 
 
 def test_a_missing_file(tmp_path):
-    with pytest.raises(ModelError) as caught:
-        read_adapter(tmp_path / "none.safetensors")
-    assert caught.value.code == "file.missing"
+    for name in ("none.safetensors", "x" * 300):
+        with pytest.raises(ModelError) as caught:
+            read_adapter(tmp_path / name)
+        assert caught.value.code == "file.missing"
 
 
 def test_an_empty_folder(tmp_path):

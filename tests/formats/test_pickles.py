@@ -55,6 +55,15 @@ def test_a_payload_is_refused_and_does_not_run(tmp_path, zipped):
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
     _refused(path, "file.pickle_refused")
     assert not mark.exists()
+    with pytest.raises(ModelError, match=r"\((posix|nt)\.mkdir\)") as caught:
+        read_adapter(path)
+    assert "weights_only" not in str(caught.value), "torch's advice is to open it unsafely"
+
+
+def test_a_newer_pickle_is_refused_without_a_warning(tmp_path):
+    (tmp_path / "new.pt").write_bytes(pickle.dumps(_Payload(tmp_path / "ran"), protocol=5))
+    _refused(tmp_path / "new.pt", "file.pickle_refused")
+    assert not (tmp_path / "ran").exists()
 
 
 def test_the_payload_would_have_run(tmp_path):

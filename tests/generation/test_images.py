@@ -12,7 +12,7 @@ from diffusers.image_processor import VaeImageProcessor
 from PIL import Image
 
 from loraloom.errors import LoraLoomError, OutputError
-from loraloom.generation.images import next_number, read_infotext, to_pictures, write_png
+from loraloom.generation.images import read_infotext, to_pictures, write_png
 
 
 def test_rounding_is_that_of_diffusers(generator: torch.Generator) -> None:
@@ -60,10 +60,3 @@ def test_files_are_not_overwritten(tmp_path: Path) -> None:
     write_png(picture, path, "second", overwrite=True)
     assert read_infotext(path) == "second"
     assert [each.name for each in tmp_path.iterdir()] == ["a.png"]
-
-
-def test_numbers_count_on(tmp_path: Path) -> None:
-    assert next_number(tmp_path / "none yet") == 0
-    for name in ("00003-42.png", "00011-grid.png", "100000-7.png", "notes.txt", "12-1.png"):
-        (tmp_path / name).touch()
-    assert next_number(tmp_path) == 100001

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import pickle
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from loraloom.adapters.adapter import Adapter
-from loraloom.errors import ModelError, UsageError
+from loraloom.adapters.lora import Lora
+from loraloom.adapters.site import Site
+from loraloom.errors import LoraLoomError, MemoryRanOut, ModelError, OutputError, UsageError
 from loraloom.events import Advanced, Event, Finished, PhaseStarted, Planned, Sampled, Warned
 from loraloom.formats.files import write_adapter
 from loraloom.formats.summary import describe
 from loraloom.generation.images import read_infotext
 from loraloom.generation.infotext import Infotext
+from loraloom.jobs import pictures
 from loraloom.jobs.drawing_options import DrawingOptions, GenerateOptions
 from loraloom.jobs.generate import generate
 from loraloom.jobs.keys import index, keys_of
@@ -145,6 +153,118 @@ def test_what_cannot_be_drawn(
 ) -> None:
     with pytest.raises(error, match=told):
         run(drawing(**changes), prompt)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "changes", "told"),
+    [
+        ("<lora:onee:1>", {}, "did you mean one"),
+        ("<lora:broken:1>", {}, "not a whole safetensors file"),
+        ("<lora:sdxl:1>", {}, "made for sdxl"),
+        ("<lora:deep:1>", {}, r"down_blocks\.2.*does not have"),
+        ("<lora:wide:1>", {}, r"mlp\.fc2.*made for \(32, 65\)"),
+        ("<lora:one:abc>", {}, "abc"),
+        ("a cat", {"model": "nowhere at all"}, "nowhere at all"),
+        ("a cat", {"width": 18}, "multiples of 4"),
+        ("a cat", {"clip_skip": 9}, "1 to 2"),
+        ("a cat", {"steps": 1000}, "999 or fewer"),
+    ],
+)
+def test_what_is_wrong_is_found_before_anything_is_loaded(
+    drawing: Make,
+    strange_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    prompt: str,
+    changes: dict[str, Any],
+    told: str,
+) -> None:
+    monkeypatch.setattr(pictures, "draw", pytest.fail)
+    with pytest.raises(LoraLoomError, match=told):
+        run(drawing(lora_dir=(strange_folder,), **changes), prompt)
+
+
+@pytest.fixture
+def strange_folder(lora_folder: Path, tmp_path: Path) -> Path:
+    """Return a folder with good adapters, a broken one, and some for other architectures."""
+    folder = tmp_path / "loras"
+    shutil.copytree(lora_folder, folder)
+    (folder / "broken.safetensors").write_bytes(b"not an adapter")
+    other = random_adapter("sdxl", 3).with_card(family="sdxl")
+    write_adapter(other, folder / "sdxl.safetensors", "diffusers")
+    adapter = random_adapter("deep", 3)
+    deep = {
+        Site(site.part, site.path.replace("down_blocks.0", "down_blocks.2")): delta
+        for site, delta in adapter.deltas.items()
+    }
+    write_adapter(Adapter(deltas=deep, card=adapter.card), folder / "deep.safetensors")
+    site = Site("text_encoder", "text_model.encoder.layers.0.mlp.fc2.weight")
+    wide = {site: Lora(torch.ones(4, 65), torch.ones(32, 4), alpha=4.0)}
+    write_adapter(Adapter(deltas=wide, card=adapter.card), folder / "wide.safetensors")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("prompt", "first"),
+    [("a cat <lora:one:1>", "Planned"), ("a cat <lora:sdxl:1>", "ModelError")],
+)
+def test_the_plan_and_its_errors_come_before_torch_is_imported(
+    drawing: Make, strange_folder: Path, prompt: str, first: str
+) -> None:
+    program = """
+import sys
+from loraloom.errors import LoraLoomError
+from loraloom.jobs.generate import GenerateOptions, generate
+try:
+    print(type(next(generate(GenerateOptions.model_validate_json(sys.stdin.read())))).__name__)
+except LoraLoomError as error:
+    print(type(error).__name__)
+assert not {"torch", "diffusers", "transformers"} & set(sys.modules)
+"""
+    options = GenerateOptions(prompts=(prompt,), drawing=drawing(lora_dir=(strange_folder,)))
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        input=options.model_dump_json(),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == first
+
+
+def test_a_place_that_cannot_be_written_is_found_first(drawing: Make, tmp_path: Path) -> None:
+    (tmp_path / "outputs").write_bytes(b"precious")
+    with pytest.raises(OutputError, match="is a file"):
+        next(generate(GenerateOptions(prompts=("a cat",), drawing=drawing())))
+    (tmp_path / "more" / "00000-42.png").mkdir(parents=True)
+    taken = drawing(output_dir=tmp_path / "more", overwrite=True)
+    with pytest.raises(OutputError, match=r"00000-42\.png"):
+        next(generate(GenerateOptions(prompts=("a cat",), drawing=taken)))
+
+
+def test_the_plan_tells_the_first_file(drawing: Make, tmp_path: Path) -> None:
+    (tmp_path / "outputs").mkdir()
+    (tmp_path / "outputs" / "00004-1.png").touch()
+    planned = next(generate(GenerateOptions(prompts=("a cat",), drawing=drawing())))
+    assert isinstance(planned, Planned)
+    assert planned.plan["first_file"] == "00005-42.png"
+
+
+def test_a_pickle_that_is_refused_is_found_before_the_model(
+    drawing: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "evil.pt").write_bytes(pickle.dumps(print))
+    monkeypatch.setattr(pictures, "open_base", pytest.fail)
+    with pytest.raises(ModelError, match="evil"):
+        run(drawing(lora_dir=(tmp_path,)), "<lora:evil:1>")
+
+
+def test_too_little_memory(drawing: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def allocate(*arguments: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(pictures, "open_base", allocate)
+    with pytest.raises(MemoryRanOut, match="--batch_size 1"):
+        run(drawing(), "a cat")
 
 
 def test_adapters_of_other_architectures(drawing: Make, tmp_path: Path) -> None:

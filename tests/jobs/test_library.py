@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from loraloom.errors import ModelError, UsageError
-from loraloom.jobs.library import Library
+from loraloom.jobs.library import Library, near_names
 
 
 def put(path: Path, alias: str | None = None) -> Path:
@@ -84,24 +84,59 @@ def test_what_is_no_part_of_the_library(tmp_path: Path) -> None:
 
 def test_unknown_names_tell_where_was_looked_and_what_is_near(tmp_path: Path) -> None:
     put(tmp_path / "watercolor.safetensors")
-    with pytest.raises(ModelError, match="watercolor") as caught:
+    with pytest.raises(ModelError, match=r"did you mean watercolor\?") as caught:
         Library.of([tmp_path]).find("watercolour")
     assert caught.value.exit_code == 4
     assert str(tmp_path) in caught.value.message("ko")
-    with pytest.raises(ModelError, match="watercolor"):
+    with pytest.raises(ModelError, match=r"those there: watercolor\."):
         Library.of([tmp_path]).find("quite different")
-    with pytest.raises(ModelError, match="Watercolor"):
-        Library.of([tmp_path]).find("Watercolor")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "near"),
+    [
+        ("Watercolor", ("watercolor",)),
+        ("water-color", ("watercolor",)),
+        ("watercolr", ("watercolor",)),
+        ("aniem", ("anime",)),
+        ("anime style", ("anime_style",)),
+        ("one", ()),  # shares but three of its letters with phone
+        ("pencil", ()),
+        ("water", ()),
+        ("cat", ()),
+        ("", ()),
+    ],
+)
+def test_near_is_what_shares_four_fifths_of_the_letters(wanted: str, near: tuple[str, ...]) -> None:
+    known = ("watercolor", "anime", "pixel", "anime_style", "car", "phone")
+    assert near_names(wanted, known) == near
+
+
+def test_many_that_are_not_near_are_told_in_short(tmp_path: Path) -> None:
+    for number in range(30):
+        put(tmp_path / f"style{number:02}.safetensors")
+    with pytest.raises(ModelError, match=r"style00, style01.*\(\+22\)"):
+        Library.of([tmp_path]).find("quite different")
 
 
 def test_empty_and_missing_folders(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no LoRA file"):
         Library.of([tmp_path]).find("anime")
-    with pytest.raises(UsageError, match="nowhere"):
-        Library.of([tmp_path / "nowhere"])
+    for name in ("nowhere", "x" * 300):
+        with pytest.raises(UsageError, match=name):
+            Library.of([tmp_path / name])
 
 
 def test_broken_files_have_no_other_name(tmp_path: Path) -> None:
     (tmp_path / "broken.safetensors").write_bytes(b"no")
     with pytest.raises(ModelError, match="broken"):
         Library.of([tmp_path]).find("anime")
+
+
+def test_links_in_a_circle_are_no_lora(tmp_path: Path) -> None:
+    loop = tmp_path / "loop.safetensors"
+    loop.symlink_to(loop)
+    path = put(tmp_path / "anime.safetensors")
+    assert Library.of([tmp_path]).find("anime") == path
+    with pytest.raises(ModelError):
+        Library.of([tmp_path]).find("cartoon")

@@ -416,3 +416,30 @@ def test_a_file_that_is_no_recipe_is_refused(
     with pytest.raises(UsageError) as caught:
         Recipe.load(path)
     assert codes(caught.value) == [code]
+
+
+@pytest.mark.parametrize("name", ["../escape", "a/b", "con", " x", "a:b"])
+def test_a_run_of_several_has_a_name_that_is_no_path(name: str) -> None:
+    tables = [{"name": each, "train_data_dir": each} for each in ("cat", "dog")]
+    options = {"model": "playground", "adapters": tables}
+    assert Recipe.load(overrides={**options, "output_name": "both"}).run_name == "both"
+    with pytest.raises(UsageError) as caught:
+        Recipe.load(overrides={**options, "output_name": name})
+    assert caught.value.code == "recipe.name_unsafe"
+
+
+@pytest.mark.parametrize("line", [r'output_dir = "a\u0000b"', r'data = "a\u0000b"'])
+def test_zero_characters_in_paths_are_told_without_printing_them(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "zero.toml"
+    path.write_text(f'model = "playground"\n{line}\n', encoding="utf-8")
+    with pytest.raises(UsageError, match=r"zero\.toml:2") as caught:
+        Recipe.load(path)
+    assert caught.value.code == "option.zero"
+    assert str(caught.value).replace("\n", "").isprintable()
+
+
+def test_a_folder_that_is_a_link_in_a_circle_is_for_the_scan_to_refuse(tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    recipe = Recipe.load(overrides={"model": "playground", "data": loop})
+    assert recipe.adapters[0].name == "loop"

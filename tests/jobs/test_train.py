@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,9 +14,18 @@ import torch
 from PIL import Image
 
 from loraloom.adapters import attach
-from loraloom.errors import DatasetError, ModelError, OutputError, UsageError
+from loraloom.errors import (
+    DatasetError,
+    Diverged,
+    MemoryRanOut,
+    ModelError,
+    OutputError,
+    UsageError,
+)
 from loraloom.events import Event, Finished, Planned, Sampled, Saved, Stepped, Warned
 from loraloom.formats.files import read_adapter
+from loraloom.formats.header import read_header
+from loraloom.jobs import course
 from loraloom.jobs.recipe import Recipe
 from loraloom.jobs.train import train
 from loraloom.models.load import load_model
@@ -160,8 +172,8 @@ def test_existing_output_is_kept_unless_told(tiny_base: Path, tmp_path: Path) ->
     assert (tmp_path / "out" / "blue.safetensors").stat().st_size > 1000
 
 
-def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
-    events = list(train(recipe(Path("playground"), tmp_path, dry_run=True)))
+def test_a_dry_run_writes_nothing(tiny_base: Path, tmp_path: Path) -> None:
+    events = list(train(recipe(tiny_base, tmp_path, dry_run=True)))
     assert isinstance(events[0], Planned)
     assert isinstance(events[-1], Finished)
     assert not (tmp_path / "out").exists()
@@ -175,15 +187,190 @@ def test_faults_of_the_folder_come_before_the_model(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_an_unknown_model_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="nowhere"):
-        list(train(recipe(tmp_path / "nowhere", tmp_path)))
-    assert not (tmp_path / "out").exists(), "the run can be started again as it is"
+def _lacks_its_index(base: Path) -> None:
+    (base / "model_index.json").unlink()
 
 
-def test_half_precision_is_refused(tiny_base: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="bf16"):
-        list(train(recipe(tiny_base, tmp_path, mixed_precision="fp16")))
+def _is_of_another_family(base: Path) -> None:
+    (base / "model_index.json").write_text(json.dumps({"_class_name": "KandinskyPipeline"}))
+
+
+def _has_cut_weights(base: Path) -> None:
+    path = base / "unet" / "diffusion_pytorch_model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def _is_whole(base: Path) -> None:
+    pass
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+@pytest.mark.parametrize(
+    ("harm", "options", "error", "told"),
+    [
+        (_lacks_its_index, {}, ModelError, r"model_index\.json"),
+        (_is_of_another_family, {}, ModelError, "KandinskyPipeline"),
+        (_has_cut_weights, {}, ModelError, "not a whole safetensors file"),
+        (_is_whole, {"model": "nowhere at all"}, ModelError, "nowhere at all"),
+        (_is_whole, {"model": "some/where"}, ModelError, "some/where"),
+        (_is_whole, {"mixed_precision": "fp16"}, UsageError, "bf16"),
+        (_is_whole, {"resolution": 18}, UsageError, "multiples of 4"),
+        (_is_whole, {"clip_skip": 3}, UsageError, "1 to 2"),
+        (_is_whole, {"device": "tpu9"}, UsageError, "tpu9"),
+        (_is_whole, {"sample_prompts": ["a cat --w 18"]}, UsageError, "multiples of 4"),
+    ],
+)
+def test_what_is_wrong_is_found_before_anything_is_loaded_or_written(
+    tiny_base: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    harm: Callable[[Path], None],
+    options: dict[str, Any],
+    error: type[Exception],
+    told: str,
+    dry_run: bool,
+) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(tiny_base, base)
+    harm(base)
+    monkeypatch.setattr(course, "open_model", pytest.fail)
+    with pytest.raises(error, match=told):
+        list(train(recipe(base, tmp_path, dry_run=dry_run, **options)))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_an_output_folder_that_cannot_be_written(
+    tiny_base: Path, tmp_path: Path, dry_run: bool
+) -> None:
+    (tmp_path / "out").write_bytes(b"precious")
+    with pytest.raises(OutputError, match="is a file"):
+        list(train(recipe(tiny_base, tmp_path, dry_run=dry_run)))
+    assert (tmp_path / "out").read_bytes() == b"precious"
+
+
+def test_a_disk_too_small_for_the_adapters_is_found_before_training(
+    tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = recipe(tiny_base, tmp_path)
+    list(train(wanted))
+    written = [tmp_path / "out" / f"{name}.safetensors" for name in ("red", "blue")]
+    numbers = sum(path.stat().st_size - read_header(path).data_start for path in written)
+    alphas = sum(name.endswith(".alpha") for path in written for name in read_header(path).entries)
+
+    def usage(free: int) -> Callable[[Path], Any]:
+        return lambda place: SimpleNamespace(free=free)
+
+    again = recipe(tiny_base, tmp_path, output_dir=tmp_path / "again")
+    needed = numbers - 4 * alphas
+    monkeypatch.setattr(shutil, "disk_usage", usage(needed - 1))
+    with pytest.raises(OutputError, match="MiB"):
+        list(train(again))
+    assert not (tmp_path / "again").exists()
+    monkeypatch.setattr(shutil, "disk_usage", usage(needed))
+    assert of(list(train(again, stop=lambda: True)), Saved)
+
+
+@pytest.fixture
+def with_a_broken_one(tiny_base: Path, tmp_path: Path) -> Callable[..., Recipe]:
+    """Return a function that makes a run of `red`, `blue`, and `bad`, whose steps are too large."""
+
+    def make(**more: Any) -> Recipe:
+        ours = recipe(tiny_base, tmp_path)
+        tables = [
+            {"name": each.name, "train_data_dir": each.data.train_data_dir, "trigger": "anistyle"}
+            for each in ours.adapters
+        ]
+        bad = {**tables[0], "name": "bad", "learning_rate": 1e30}
+        return recipe(tiny_base, tmp_path, **{"adapters": [bad, *tables], **more})
+
+    return make
+
+
+def test_one_that_breaks_ends_alone_and_is_told_at_the_end(
+    with_a_broken_one: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    events: list[Event] = []
+    with pytest.raises(Diverged) as caught:
+        events.extend(train(with_a_broken_one(save_every_n_steps=1)))
+    out = tmp_path / "out"
+    assert caught.value.code == "train.some_diverged"
+    assert caught.value.exit_code == 6
+    for language in ("en", "ko"):
+        message = caught.value.message(language)
+        assert "bad (2)" in message
+        assert str(out / "red.safetensors") in message
+        assert str(out / "bad.safetensors") not in message
+    assert [(e.code, e.details["adapter"]) for e in of(events, Warned)] == [
+        ("train.diverged", "bad")
+    ]
+    files = {path.name for path in out.glob("*.safetensors")}
+    assert {name for name in files if name.startswith("bad")} == {"bad-step00000001.safetensors"}
+    assert read_adapter(out / "red.safetensors").card.facts["steps"] == 4
+    assert read_adapter(out / "blue.safetensors").card.facts["steps"] == 4
+    logged = (out / "pair.run" / "events.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(logged[-1])["code"] == "train.some_diverged"
+    assert not of(events, Finished), "a run that did not end well does not say so"
+
+
+def test_those_that_go_on_are_saved_when_stopped(
+    with_a_broken_one: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    asked = iter([False, False, True])
+    with pytest.raises(Diverged, match=r"red\.safetensors"):
+        list(train(with_a_broken_one(), stop=lambda: next(asked)))
+    assert read_adapter(tmp_path / "out" / "red.safetensors").card.facts["steps"] == 3
+    assert not (tmp_path / "out" / "bad.safetensors").exists()
+
+
+def test_one_that_cannot_be_saved_ends_alone(
+    with_a_broken_one: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    # Its only step makes numbers of 1e30, for which fp16 has no word.
+    tables = [
+        {**each.model_dump(include={"name"}), "train_data_dir": each.data.train_data_dir}
+        for each in with_a_broken_one().adapters
+    ]
+    tables = [{**table, "trigger": "anistyle"} for table in tables]
+    tables[0] |= {"learning_rate": 1e30, "max_train_steps": 1}
+    events: list[Event] = []
+    with pytest.raises(Diverged, match=r"bad \(1\)"):
+        events.extend(train(with_a_broken_one(adapters=tables, save_precision="fp16")))
+    assert [event.code for event in of(events, Warned)] == ["train.not_savable"]
+    assert (tmp_path / "out" / "red.safetensors").is_file()
+    assert not (tmp_path / "out" / "bad.safetensors").exists()
+
+
+def test_one_alone_that_breaks_ends_the_run(tiny_base: Path, tmp_path: Path) -> None:
+    recipe(tiny_base, tmp_path)
+    tables = [{"name": "red", "train_data_dir": tmp_path / "red", "learning_rate": 1e30}]
+    with pytest.raises(Diverged, match='"red" broke at step 2') as caught:
+        list(train(recipe(tiny_base, tmp_path, adapters=tables)))
+    assert caught.value.exit_code == 6
+    assert not (tmp_path / "out" / "red.safetensors").exists()
+
+
+def test_a_sample_that_is_not_finite_ends_nothing(
+    with_a_broken_one: Callable[..., Recipe],
+) -> None:
+    prompts = ["anistyle --w 16 --h 16 --s 1"]
+    events: list[Event] = []
+    with pytest.raises(Diverged, match=r"bad \(2\)"):
+        events.extend(train(with_a_broken_one(sample_prompts=prompts, sample_every_n_steps=1)))
+    assert [event.code for event in of(events, Warned)] == ["samples.not_finite", "train.diverged"]
+    assert {event.adapter for event in of(events, Sampled)} == {"red", "blue"}
+
+
+def test_too_little_memory(
+    tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def allocate(*arguments: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(course, "open_model", allocate)
+    with pytest.raises(MemoryRanOut, match="--train_batch_size 1"):
+        list(train(recipe(tiny_base, tmp_path)))
+    assert not (tmp_path / "out").exists()
 
 
 def test_captions_from_folder_words_are_told(tiny_base: Path, tmp_path: Path) -> None:

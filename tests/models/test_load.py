@@ -11,12 +11,14 @@ from typing import Any
 import diffusers
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from loraloom.errors import ModelError
-from loraloom.models.load import load_model
+from loraloom.models.families import FAMILIES
+from loraloom.models.load import LOADERS, load_model
 from loraloom.models.model import AbstractModel
 from loraloom.models.sd1.save import save_folder
+from loraloom.models.source import find_base
 
 from ..tiny_base import build_tiny
 
@@ -115,6 +117,15 @@ def _lacks_a_configuration(folder: Path) -> None:
     (folder / "vae" / "config.json").unlink()
 
 
+def _lacks_weights(folder: Path) -> None:
+    (folder / "vae" / "diffusion_pytorch_model.safetensors").unlink()
+
+
+def _lacks_a_vocabulary(folder: Path) -> None:
+    (folder / "tokenizer" / "tokenizer.json").unlink()
+    (folder / "tokenizer" / "merges.txt").unlink()
+
+
 @pytest.mark.parametrize(
     ("harm", "told"),
     [
@@ -124,6 +135,8 @@ def _lacks_a_configuration(folder: Path) -> None:
         (_has_a_broken_index, "model_index.json"),
         (_has_broken_weights, "could not be loaded"),
         (_lacks_a_configuration, "could not be loaded"),
+        (_lacks_weights, "vae/diffusion_pytorch_model.safetensors is missing"),
+        (_lacks_a_vocabulary, "tokenizer.json is missing"),
     ],
 )
 def test_folders_that_are_no_base(
@@ -138,11 +151,120 @@ def test_folders_that_are_no_base(
     assert str(folder) in caught.value.message("ko")
 
 
+@pytest.mark.parametrize("content", ["[1, 2]", '"text"', "7", "null", "true", "[" * 100_000])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model_index.json",
+        "unet/config.json",
+        "vae/config.json",
+        "text_encoder/config.json",
+        "tokenizer/tokenizer.json",
+        "tokenizer/tokenizer_config.json",
+        "tokenizer/vocab.json",
+        "scheduler/scheduler_config.json",
+    ],
+)
+def test_json_that_is_no_object(tiny_base: Path, tmp_path: Path, name: str, content: str) -> None:
+    folder = tmp_path / "harmed"
+    shutil.copytree(tiny_base, folder)
+    (folder / name).write_text(content)
+    with pytest.raises(ModelError) as caught:
+        find_base(folder)
+    assert str(folder / name) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "entry", "value"),
+    [
+        ("unet/config.json", "sample_size", "eight"),
+        ("unet/config.json", "sample_size", None),
+        ("unet/config.json", "in_channels", True),
+        ("unet/config.json", "block_out_channels", 32),
+        ("vae/config.json", "block_out_channels", [8, "16"]),
+        ("text_encoder/config.json", "num_hidden_layers", 0),
+        ("scheduler/scheduler_config.json", "num_train_timesteps", 0),
+        ("scheduler/scheduler_config.json", "beta_start", "0.1"),
+        ("scheduler/scheduler_config.json", "beta_end", float("nan")),
+    ],
+)
+def test_entries_of_the_wrong_kind(
+    tiny_base: Path, tmp_path: Path, name: str, entry: str, value: object
+) -> None:
+    folder = tmp_path / "harmed"
+    shutil.copytree(tiny_base, folder)
+    path = folder / name
+    path.write_text(json.dumps({**json.loads(path.read_text()), entry: value}))
+    with pytest.raises(ModelError) as caught:
+        find_base(folder)
+    assert str(path) in str(caught.value)
+    assert entry in str(caught.value)
+
+
+def test_entries_that_only_the_libraries_look_at(tiny_base: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "harmed"
+    shutil.copytree(tiny_base, folder)
+    path = folder / "unet" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "down_block_types": 5}))
+    with pytest.raises(ModelError, match="could not be loaded"):
+        load_model(folder)
+
+
+def test_what_the_files_tell_is_what_the_model_is(tiny_base: Path) -> None:
+    base = find_base(tiny_base)
+    model = load_model(tiny_base)
+    assert (base.title, base.family, base.path) == (model.name, model.family, tiny_base)
+    assert base.geometry == model.geometry
+    assert {path.parent.name for path in base.weights} == {"unet", "vae", "text_encoder"}
+
+
+def test_weights_in_several_files(tiny_base: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "sharded"
+    shutil.copytree(tiny_base, folder)
+    whole = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    names = [f"diffusion_pytorch_model-0000{n}-of-00002.safetensors" for n in (1, 2)]
+    for name, half in zip(names, split(load_file(whole)), strict=True):
+        save_file(half, whole.with_name(name), metadata={"format": "pt"})
+    whole.unlink()
+    index = {
+        "metadata": {},
+        "weight_map": {key: name for name in names for key in load_file(whole.with_name(name))},
+    }
+    whole.with_name(f"{whole.name}.index.json").write_text(json.dumps(index))
+    assert {whole.with_name(name) for name in names} <= set(find_base(folder).weights)
+    ours, theirs = states(load_model(folder)), states(load_model(tiny_base))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    whole.with_name(names[1]).unlink()
+    with pytest.raises(ModelError, match=names[1]):
+        find_base(folder)
+
+
+def split(tensors: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], ...]:
+    items = list(tensors.items())
+    return dict(items[: len(items) // 2]), dict(items[len(items) // 2 :])
+
+
+def test_every_family_has_a_loader() -> None:
+    assert {family.name for family in FAMILIES.values()} == set(LOADERS)
+
+
+def test_too_little_memory_is_no_fault_of_the_files(
+    tiny_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def allocate(*arguments: Any, **options: Any) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 GB")
+
+    monkeypatch.setattr(diffusers.AutoencoderKL, "from_pretrained", allocate)
+    with pytest.raises(RuntimeError, match="DefaultCPUAllocator"):
+        load_model(tiny_base)
+
+
 def test_names_that_lead_nowhere(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no such thing"):
         load_model("no such thing")
-    with pytest.raises(ModelError, match="somebody/something"):
-        load_model("somebody/something")
+    for name in ("somebody/something", "some--body/something", "x" * 300):
+        with pytest.raises(ModelError, match=name):
+            load_model(name)
     (tmp_path / "notes.txt").write_text("hello")
     with pytest.raises(ModelError, match=r"notes\.txt"):
         load_model(tmp_path / "notes.txt")

@@ -10,6 +10,7 @@ import torch
 
 from loraloom.errors import ModelError
 from loraloom.models.noising import Noising
+from loraloom.models.schedule import BETA_SCHEDULES
 
 CONFIGS = (
     {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012},
@@ -67,3 +68,10 @@ def test_signal_to_noise(config: dict[str, Any]) -> None:
 def test_unknown_processes(config: dict[str, Any], odd: dict[str, str]) -> None:
     with pytest.raises(ModelError, match=next(iter(odd.values()))):
         Noising.from_config({**config, **odd})
+
+
+def test_every_known_schedule_has_a_process(config: dict[str, Any]) -> None:
+    assert BETA_SCHEDULES
+    for schedule in BETA_SCHEDULES:
+        signal = Noising.from_config({**config, "beta_schedule": schedule}).signal
+        assert bool((signal.diff() < 0).all())

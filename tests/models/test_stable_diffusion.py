@@ -73,10 +73,8 @@ def test_prediction_is_the_unet_s(tiny: StableDiffusion, generator: torch.Genera
         assert torch.allclose(both[row : row + 1], one, atol=1e-6)
 
 
-def test_rows_of_conditioning() -> None:
+def test_conditioning_joins_row_by_row() -> None:
     states = torch.arange(24.0).view(4, 3, 2)
-    all_rows = Conditioning(states)
-    assert len(all_rows) == 4
-    assert torch.equal(all_rows.rows([2, 0]).states, states[[2, 0]])
-    joined = Conditioning.joined([all_rows.rows(slice(1, 4)), all_rows.rows([0])])
+    joined = Conditioning.joined([Conditioning(states[1:]), Conditioning(states[:1])])
+    assert len(joined) == 4
     assert torch.equal(joined.states, states[[1, 2, 3, 0]])

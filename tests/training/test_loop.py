@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 from loraloom.adapters import Adapter, Card, attach
 from loraloom.errors import Diverged
+from loraloom.events import Event, Stepped, Warned
 from loraloom.models.load import load_model
 from loraloom.models.model import AbstractModel
 from loraloom.training.loop import train
@@ -35,10 +37,27 @@ class Drawn:
         return Rows(clean, words, self.used)
 
 
+class Broken(Drawn):
+    """A feed whose second batch is not finite."""
+
+    def rows(self) -> Rows:
+        rows = super().rows()
+        factor = float("inf") if self.used == 2 else 1.0
+        return Rows(rows.clean * factor, rows.captions, rows.epoch)
+
+
 def run(
-    model: AbstractModel, specs: Sequence[tuple[str, int, int, int]], *, side: int = 8
+    model: AbstractModel,
+    specs: Sequence[tuple[str, int, int, int]],
+    *,
+    side: int = 8,
+    broken: Collection[str] = (),
+    told: list[Event] | None = None,
 ) -> dict[str, Adapter]:
-    """Train adapters given by (name, seed, batch, steps) together; return them."""
+    """Train adapters given by (name, seed, batch, steps) together; return them.
+
+    Those called in `broken` are fed what is not finite; `told` takes the events.
+    """
     fresh = {
         name: fresh_adapter(
             model.networks, RANKS, Card(family="sd1"), stream(seed, name, "weights"), torch.float64
@@ -59,16 +78,18 @@ def run(
                     accumulation=1 + seed % 2,
                     min_snr_gamma=5.0,
                 ),
-                Drawn(seed, batch, side + 8 * (seed == 3)),
+                (Broken if name in broken else Drawn)(seed, batch, side + 8 * (seed == 3)),
                 stream(seed, name, "noise"),
                 model.encode_text,
             )
             for name, seed, batch, steps in specs
         ]
-        for _ in train(
-            model, attachment, trainees, after_step=lambda *_: iter(()), stop=lambda: False
-        ):
-            pass
+        with pytest.raises(Diverged) if broken else nullcontext():
+            for event in train(
+                model, attachment, trainees, after_step=lambda *_: iter(()), stop=lambda: False
+            ):
+                if told is not None:
+                    told.append(event)
         return {name: attachment.adapter(name) for name, *_ in specs}
 
 
@@ -114,24 +135,52 @@ def test_the_base_is_untouched(tiny_base: Path) -> None:
 
 def test_a_gradient_that_is_not_finite_names_adapter_and_step(tiny_base: Path) -> None:
     model = load_model(tiny_base, dtype=torch.float64)
-
-    class Broken(Drawn):
-        def rows(self) -> Rows:
-            rows = super().rows()
-            factor = float("inf") if self.used == 2 else 1.0
-            return Rows(rows.clean * factor, rows.captions, rows.epoch)
-
     fresh = {"a": fresh_adapter(model.networks, RANKS, Card(family="sd1"), stream(1, "a", "w"))}
     with attach(model.networks, fresh, 0.0, trainable=True) as attachment:
         tuning = Tuning(steps=3, learning_rates={"unet": 1e-3}, optimizer_arguments={})
         trainee = Trainee(
             "a", attachment, tuning, Broken(1, 1), stream(1, "a", "noise"), model.encode_text
         )
+        told: list[Event] = []
         with pytest.raises(Diverged, match='"a" broke at step 2'):
-            for _ in train(
-                model, attachment, [trainee], after_step=lambda *_: iter(()), stop=lambda: False
-            ):
-                pass
+            told.extend(
+                train(
+                    model, attachment, [trainee], after_step=lambda *_: iter(()), stop=lambda: False
+                )
+            )
+    assert [type(event) for event in told] == [Stepped], "the error itself is all there is to tell"
+    assert (trainee.step, trainee.active) == (1, False)
+
+
+def test_one_that_breaks_leaves_alone(tiny_base: Path) -> None:
+    model = load_model(tiny_base, dtype=torch.float64)
+    # The one that breaks would train longest; another is of the same picture size, one is not.
+    specs = [("anime", 1, 2, 5), ("bad", 2, 3, 7), ("toon", 3, 2, 4)]
+    told: list[Event] = []
+    together = run(model, specs, broken=["bad"], told=told)
+    rest = run(model, [spec for spec in specs if spec[0] != "bad"])
+    for name, adapter in rest.items():
+        assert largest_gap(adapter, together[name]) <= 1e-9, name
+
+    assert [event.code for event in told if isinstance(event, Warned)] == ["train.diverged"]
+    broken = next(event for event in told if isinstance(event, Warned))
+    assert (broken.details["adapter"], broken.details["step"]) == ("bad", 2)
+    steps = [event for event in told if isinstance(event, Stepped)]
+    assert [(event.step, event.total, sorted(event.losses)) for event in steps] == [
+        (1, 7, ["anime", "bad", "toon"]),
+        *((step, 5, ["anime", "toon"]) for step in (2, 3, 4)),
+        (5, 5, ["anime"]),
+    ]
+    assert all(event.losses.keys() == event.gradient_norms.keys() for event in steps)
+    for tensor in (t for d in together["bad"].deltas.values() for t in d.parts().values()):
+        assert tensor.isfinite().all(), "the step that would have broken it is not taken"
+
+
+def test_nobody_is_left(tiny_base: Path) -> None:
+    model = load_model(tiny_base, dtype=torch.float64)
+    told: list[Event] = []
+    run(model, [("one", 2, 1, 5), ("two", 4, 1, 9)], broken=["one", "two"], told=told)
+    assert [type(event) for event in told] == [Stepped]
 
 
 def test_stop_ends_after_the_step(tiny_base: Path) -> None:

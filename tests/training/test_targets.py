@@ -4,33 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel
 
 from loraloom.adapters import Card
 from loraloom.training.targets import Ranks, fresh_adapter, target_layers
 
+from ..sd15 import sd15_text_encoder, sd15_unet
+
 RANKS = Ranks(linear=4, linear_alpha=2.0)
-
-
-def sd15_unet() -> UNet2DConditionModel:
-    """Return Stable Diffusion 1.5's U-Net without its numbers."""
-    with torch.device("meta"):
-        return UNet2DConditionModel(sample_size=64, cross_attention_dim=768, attention_head_dim=8)
-
-
-def sd15_text_encoder() -> CLIPTextModel:
-    """Return Stable Diffusion 1.5's text encoder without its numbers."""
-    config = CLIPTextConfig(
-        hidden_size=768,
-        intermediate_size=3072,
-        num_hidden_layers=12,
-        num_attention_heads=12,
-        bos_token_id=0,
-        eos_token_id=2,
-    )
-    with torch.device("meta"):
-        return CLIPTextModel(config)
 
 
 def test_counts_of_stable_diffusion_15() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, final
 
@@ -14,6 +15,7 @@ from loraloom.adapters.adapter import Adapter
 from loraloom.adapters.card import Card
 from loraloom.adapters.delta import AbstractDelta
 from loraloom.adapters.operation import Operation
+from loraloom.adapters.shape import fits
 from loraloom.adapters.site import Site
 from loraloom.adapters.strength import Route, Strength, route
 from loraloom.errors import ModelError, UsageError
@@ -127,7 +129,7 @@ class Attachment:
         def add_branches(layer: nn.Module, inputs: tuple[Any, ...], y: Tensor) -> Tensor | None:
             x: Tensor = inputs[0]
             weight = layer.get_parameter(site.parameter)
-            changes: list[tuple[slice | Tensor | None, Tensor]] = []
+            changes: list[_Change] = []
             for name, delta in worn.items():
                 way = self._routes[name][site.part]
                 if way is None:
@@ -137,7 +139,7 @@ class Attachment:
                 change = delta.branch(x_rows, y_rows, weight, operation)
                 if change is None:
                     change = operation.apply(x_rows, delta.delta(weight).to(x.dtype))
-                changes.append((way.rows, _scaled(change, way.scale)))
+                changes.append(_Change(way.rows, change, way.scale))
             return _add_rows(y, changes)
 
         return layer.register_forward_hook(add_branches)
@@ -184,10 +186,7 @@ def find_layer(networks: Mapping[str, nn.Module], site: Site, adapter: str) -> n
 def _check_shape(site: Site, delta: AbstractDelta, layer: nn.Module, adapter: str) -> None:
     expected = tuple(layer.get_parameter(site.parameter).shape)
     claimed = delta.claimed_shape
-    fits = len(claimed) == len(expected) and all(
-        ours is None or ours == theirs for ours, theirs in zip(claimed, expected, strict=True)
-    )
-    if not fits:
+    if not fits(claimed, expected):
         raise ModelError(
             "attach.shape", adapter=adapter, site=str(site), expected=expected, found=claimed
         )
@@ -210,30 +209,42 @@ def _check_rows(site: Site, way: Route, output: Tensor) -> None:
         raise UsageError("attach.rows", site=str(site), rows=output.shape[0], strengths=way.batch)
 
 
-def _scaled(change: Tensor, scale: float | Tensor) -> Tensor:
-    if isinstance(scale, Tensor):
-        scale = scale.to(change).view(-1, *(1 for _ in change.shape[1:]))
-        return change * scale
-    return change if scale == 1 else change * scale
+@final
+@dataclass(frozen=True)
+class _Change:
+    """What an adapter adds to some rows of an output, None being all, and how strongly."""
+
+    rows: slice | Tensor | None
+    change: Tensor
+    strength: float | Tensor
+
+    @property
+    def scaled(self) -> Tensor:
+        if isinstance(self.strength, Tensor):
+            ones = (1,) * (self.change.ndim - 1)
+            return self.change * self.strength.to(self.change).view(-1, *ones)
+        return self.change if self.strength == 1 else self.change * self.strength
 
 
-def _add_rows(
-    output: Tensor, changes: Sequence[tuple[slice | Tensor | None, Tensor]]
-) -> Tensor | None:
+def _add_rows(output: Tensor, changes: Sequence[_Change]) -> Tensor | None:
     """Return a layer's output with each change added to its rows; None if there is none."""
     if not changes:
         return None
-    slices = [rows for rows, _ in changes if isinstance(rows, slice)]
+    slices = [each.rows for each in changes if isinstance(each.rows, slice)]
     if len(slices) == len(changes) and _tile(slices, output.shape[0]):
-        return output + torch.cat([change for _, change in changes])
-    for rows, change in changes:
-        if rows is None:
-            output = output + change
+        return output + torch.cat([each.scaled for each in changes])
+    for each in changes:
+        rows = each.rows
+        if rows is None and not isinstance(each.strength, Tensor):
+            # Scaled while it is added: one pass over the output, not two.
+            output = torch.add(output, each.change, alpha=each.strength)
+        elif rows is None:
+            output = output + each.scaled
         elif isinstance(rows, slice):
             span = torch.arange(rows.start, rows.stop, device=output.device)
-            output = output.index_add(0, span, change)
+            output = output.index_add(0, span, each.scaled)
         else:
-            output = output.index_add(0, rows.to(output.device), change)
+            output = output.index_add(0, rows.to(output.device), each.scaled)
     return output
 
 

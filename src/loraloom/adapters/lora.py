@@ -107,6 +107,6 @@ class Lora(AbstractDelta):
         if operation.groups != 1:
             return None
         inner = operation.apply(x, self.down.to(x.dtype))
-        up = self.up.to(x.dtype)
-        outer = F.linear(inner, up) if operation.kind == "linear" else torch.conv2d(inner, up)
-        return outer * self.scale
+        # The factor is scaled, for it is far smaller than the output.
+        up = (self.scale * self.up).to(x.dtype)
+        return F.linear(inner, up) if operation.kind == "linear" else torch.conv2d(inner, up)

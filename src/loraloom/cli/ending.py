@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import click
 
 from loraloom.cli.records import dumps, error_record
 from loraloom.cli.session import Session
-from loraloom.errors import LoraLoomError, MemoryRanOut, UsageError
+from loraloom.errors import LoraLoomError, UsageError
 from loraloom.jobs.keys import nearest, plain
 
 ABORTED: Final = 130
 
 
-def tell(error: LoraLoomError, session: Session) -> int:
-    """Say an error, on standard output too where JSON was asked for; return the exit status."""
+def tell(error: LoraLoomError, session: Session, outputs: Sequence[Path] = ()) -> int:
+    """Say an error, on standard output too where JSON was asked for; return the exit status.
+
+    `outputs` are files that were complete before; they are named as those of a job that ends well.
+    """
     text = error.message(session.language)
     print(session.say("cli.error", code=error.code, text=text), file=session.err)
     if session.json:
-        print(dumps({"error": error_record(error, session.language)}), file=session.out)
+        record = {"error": error_record(error, session.language), "outputs": outputs}
+        print(dumps(record), file=session.out)
+    elif session.events != "-":
+        for path in outputs:
+            print(path, file=session.out)
     return error.exit_code
 
 
@@ -36,15 +44,6 @@ def understood(error: click.UsageError) -> UsageError:
             return UsageError(code, flag=error.option_name)
         case _:
             return UsageError("cli.not_understood", reason=error.format_message())
-
-
-def memory_ran_out(error: Exception) -> MemoryRanOut | None:
-    """Return our error for a device or a machine that has no memory left, None for another."""
-    torch = sys.modules.get("torch")
-    on_device = torch is not None and isinstance(error, torch.OutOfMemoryError)
-    if on_device or isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
-        return MemoryRanOut("cli.memory")
-    return None
 
 
 def _unknown(error: click.NoSuchOption) -> UsageError:

@@ -8,6 +8,7 @@ from contextlib import closing, suppress
 from itertools import chain
 from typing import Any
 
+from loraloom.cli.ending import tell
 from loraloom.cli.interruption import Interruption
 from loraloom.cli.pace import clock
 from loraloom.cli.progress import progress_for
@@ -26,11 +27,13 @@ def follow(
     """Run a job: show its events, record them, tell its results; return the exit status.
 
     `job` is given a function that tells whether to stop. `notes` are told first; `advice` makes
-    the commands that may come next out of what the job came to.
+    the commands that may come next out of what the job came to. An error that ends the job is told
+    with the files that were complete by then.
     """
     if session.json and session.events == "-":
         raise UsageError("cli.json_and_events")
     tally = Tally()
+    failure: LoraLoomError | None = None
     with (
         closing(EventLog(session)) as log,
         Interruption(lambda: _acknowledge(session)) as interruption,
@@ -42,11 +45,13 @@ def follow(
                 log.write(event)
                 tally.add(event, session)
                 progress.show(event)
-        except LoraLoomError as error:
-            log.fail(error)
-            raise
+        except LoraLoomError as caught:
+            log.fail(caught)
+            failure = caught
         finally:
             _let_go(events)
+    if failure is not None:
+        return tell(failure, session, tally.outputs)
     _tell(session, tally, advice)
     interrupted = tally.finished is not None and tally.finished.interrupted
     return interruption.exit_code if interrupted else 0

@@ -12,13 +12,13 @@ import click
 
 from loraloom.cli.command import Command
 from loraloom.cli.doctor import DOCTOR
-from loraloom.cli.ending import ABORTED, memory_ran_out, tell, understood
+from loraloom.cli.ending import ABORTED, tell, understood
 from loraloom.cli.group import Group
 from loraloom.cli.lora import LORA_INFO
 from loraloom.cli.plain_jobs import DEMO, GENERATE, GRID
 from loraloom.cli.session import Session, open_session
 from loraloom.cli.train import TRAIN
-from loraloom.errors import LoraLoomError
+from loraloom.errors import LoraLoomError, MemoryRanOut, ran_out_of_memory
 
 COMMANDS: Final[tuple[Command, ...]] = (TRAIN, GENERATE, GRID, DEMO, LORA_INFO, DOCTOR)
 
@@ -44,10 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(session.say("cli.aborted"), file=session.err)
         return ABORTED
     except (MemoryError, RuntimeError) as error:
-        ours = memory_ran_out(error)
-        if ours is None:
-            raise
-        return tell(ours, session)
+        if ran_out_of_memory(error):
+            return tell(MemoryRanOut("cli.memory"), session)
+        raise
 
 
 def _run(arguments: list[str], session: Session) -> int:

@@ -64,12 +64,13 @@ def find_subsets(root: Path, *, repeats: int) -> tuple[tuple[Subset, ...], tuple
 
 
 def _existing(root: Path) -> Path:
-    if root.is_dir():
+    # These say no, where pathlib's raise, to a path that cannot be looked at.
+    if os.path.isdir(root):
         return root
-    if root.exists():
+    if os.path.exists(root):
         raise DatasetError("dataset.folder_is_file", folder=str(root))
     parent = Path(os.path.abspath(root)).parent
-    folders = list_folder(parent).folders if parent.is_dir() else ()
+    folders = list_folder(parent).folders if os.path.isdir(parent) else ()
     siblings = {composed(folder.name): folder for folder in folders}
     near = get_close_matches(_own_name(root), siblings, n=1)
     if near:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,8 +33,8 @@ def list_folder(folder: Path) -> Listing:
         raise DatasetError(
             "dataset.folder_unreadable", folder=str(folder), reason=error.strerror
         ) from error
-    folders = tuple(entry for entry in entries if entry.is_dir())
-    files = tuple(entry for entry in entries if not entry.is_dir())
+    folders = tuple(entry for entry in entries if os.path.isdir(entry))
+    files = tuple(entry for entry in entries if not os.path.isdir(entry))
     kinds = [(file, file.suffix.lower()) for file in files]
     return Listing(
         folder=folder,

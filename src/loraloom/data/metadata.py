@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -96,7 +97,7 @@ def _picture(path: Path, line: int, row: _Row) -> Path:
         # The row and the file system may each compose accents and Hangul or take them apart.
         spellings = (str(relative), *(normalize(form, str(relative)) for form in ("NFC", "NFD")))
         for picture in map(path.parent.joinpath, spellings):
-            if picture.is_file():
+            if os.path.isfile(picture):
                 return picture
     raise DatasetError("dataset.metadata_no_picture", file=str(path), line=line, name=name)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Collection, Iterable, Mapping
@@ -9,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from loraloom.errors import OutputError
+from loraloom.formats.obstacle import unwritable
 
 
 def write_files(
@@ -18,32 +20,50 @@ def write_files(
 
     Each is written beside its place under a passing name, forced to the disk, and then renamed.
     A file that exists is an `OutputError` unless `overwrite`; so is a full disk or a folder that
-    cannot be written to, and nothing half-written is left behind.
+    cannot be written to. Then nothing half-written is left behind, nor any folder made for it.
     """
     passing = {path: path.with_name(f".{secrets.token_hex(8)}.part") for path in contents}
+    made: list[Path] = []
+    where = next(iter(contents))
     try:
-        for path in contents:
-            if path.exists() and not overwrite:
-                raise OutputError("output.exists", path=path)
-        for path, content in contents.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with passing[path].open("xb") as file:
+        for where in contents:
+            _check_place(where, overwrite)
+        for where, content in contents.items():
+            _make_folders(where.parent, made)
+            with passing[where].open("xb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-        for path in contents:
-            passing[path].replace(path)
-        for path in stale:
-            path.unlink()
+        for where in contents:
+            passing[where].replace(where)
+        for where in stale:
+            where.unlink()
         _sync_folders(path.parent for path in contents)
     except OSError as error:
-        where = next(iter(contents))
-        reason = error.strerror or error
-        raise OutputError("output.unwritable", path=where, reason=reason) from error
+        raise unwritable(where, error) from error
     finally:
         for leftover in passing.values():
             with suppress(OSError):
                 leftover.unlink()
+        for folder in reversed(made):
+            with suppress(OSError):  # It is not empty where all went well.
+                folder.rmdir()
+
+
+def _check_place(path: Path, overwrite: bool) -> None:
+    """Refuse a place that is taken; a folder can never be replaced by a file."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if path.exists() and not overwrite:
+        raise OutputError("output.exists", path=path)
+
+
+def _make_folders(folder: Path, made: list[Path]) -> None:
+    """Make a folder and those above it that are missing, noting each in `made`."""
+    for each in (*reversed(folder.parents), folder):
+        if not each.is_dir():
+            each.mkdir(exist_ok=True)
+            made.append(each)
 
 
 def _sync_folders(folders: Iterable[Path]) -> None:

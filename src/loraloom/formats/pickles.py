@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import re
+import warnings
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,9 +21,12 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
     that asks for anything else is refused, whatever it would have run.
     """
     try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # torch warns of newer pickles, which it then reads or refuses all the same.
+            warnings.simplefilter("ignore", UserWarning)
+            content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise ModelError("file.pickle_refused", path=path, reason=_reason(error)) from error
+        raise ModelError("file.pickle_refused", path=path, reason=_asked_for(error)) from error
     except (OSError, RuntimeError, ValueError, EOFError, LookupError, AttributeError) as error:
         raise ModelError("file.unreadable", path=path, reason=_reason(error)) from error
     if not isinstance(content, dict):
@@ -30,6 +35,12 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
         if not (isinstance(key, str) and isinstance(value, Tensor)):
             raise ModelError("file.no_tensors", path=path, found=f"{key!r}: {type(value).__name__}")
     return cast("dict[str, Tensor]", content)
+
+
+def _asked_for(error: Exception) -> str:
+    """Return what a refused pickle asked for; torch's own words advise to open it unsafely."""
+    found = re.search(r"GLOBAL (\S+)", str(error))
+    return found[1] if found else "torch's weights_only"
 
 
 def _reason(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,12 +70,13 @@ def locate(path: Path) -> tuple[Volume, ...]:
 
     A folder is PEFT's, alone or with a subfolder per network, or one that diffusers saved into.
     """
-    if path.is_dir():
+    # These say no, where pathlib's raise, to a path that cannot be looked at.
+    if os.path.isdir(path):
         return _in_folder(path)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ModelError("file.missing", path=path)
     config = path.with_name(CONFIG)
-    if path.name in _PEFT_WEIGHTS and config.is_file():
+    if path.name in _PEFT_WEIGHTS and os.path.isfile(config):
         return (Volume(path, config=config),)
     return (Volume(path),)
 
@@ -87,9 +89,9 @@ def merged_config(volumes: tuple[Volume, ...]) -> Mapping[str, Any] | None:
 
 def peft_volumes(path: Path) -> tuple[Volume, ...]:
     """Return what PEFT's format has in a folder: one network, or one per subfolder so named."""
-    if (path / CONFIG).is_file():
+    if os.path.isfile(path / CONFIG):
         return (_peft_volume(path, ""),)
-    return tuple(_peft_volume(path, part) for part in PARTS if (path / part / CONFIG).is_file())
+    return tuple(_peft_volume(path, part) for part in PARTS if os.path.isfile(path / part / CONFIG))
 
 
 def _in_folder(path: Path) -> tuple[Volume, ...]:
@@ -106,4 +108,4 @@ def _peft_volume(path: Path, folder: str) -> Volume:
 
 
 def _existing(path: Path, names: tuple[str, ...]) -> Iterator[Path]:
-    return (path / name for name in names if (path / name).is_file())
+    return (path / name for name in names if os.path.isfile(path / name))

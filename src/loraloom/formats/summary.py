@@ -10,11 +10,12 @@ from typing import final
 from loraloom.adapters.card import Card
 from loraloom.adapters.site import Site
 from loraloom.errors import ModelError
+from loraloom.formats.codec import AbstractCodec
 from loraloom.formats.contents import Contents
 from loraloom.formats.hashes import Hashes, hash_file
 from loraloom.formats.header import Entry, Header, read_header, read_number
-from loraloom.formats.outline import Layer
-from loraloom.formats.reading import outline_of_file, understand
+from loraloom.formats.outline import Layer, Outline
+from loraloom.formats.reading import Reading, outline_of_file, understand
 from loraloom.formats.source import Volume, locate, merged_config
 from loraloom.formats.table import detect
 
@@ -65,6 +66,46 @@ def describe(path: Path) -> AdapterSummary:
 
     A file that cannot be understood is a `ModelError`; so is a pickle, which has no header.
     """
+    found = _read(path)
+    entries, factors = found.entries, found.reading.factor_keys
+    return AdapterSummary(
+        format=found.codec.name,
+        card=found.outline.card,
+        layers=found.outline.layers,
+        dtypes=tuple(sorted({entries[key].dtype for key in factors})),
+        parameter_count=sum(entries[key].count for key in factors),
+        size=sum(file.stat().st_size for volume in found.headers for file in volume.files),
+        hashes={
+            name: hash_file(volume.weights, header.data_start)
+            for volume, header in found.headers.items()
+            for name in volume.named({volume.weights.name: header})
+        },
+        metadata=found.contents.metadata,
+    )
+
+
+def outline(path: Path) -> Outline:
+    """Return which weights the adapter at `path` touches, and its card, from headers alone.
+
+    Errors are those of `describe`.
+    """
+    return _read(path).outline
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class _Read:
+    """The headers of an adapter's files, and what they were understood to mean."""
+
+    headers: Mapping[Volume, Header]
+    entries: Mapping[str, Entry]
+    contents: Contents
+    codec: AbstractCodec
+    reading: Reading
+    outline: Outline
+
+
+def _read(path: Path) -> _Read:
     volumes = locate(path)
     headers = {volume: _header(volume) for volume in volumes}
     entries: dict[str, Entry] = {}
@@ -79,20 +120,13 @@ def describe(path: Path) -> AdapterSummary:
     codec = detect(contents)
     reading = understand(codec, contents)
     numbers = _numbers(headers, reading.alpha_keys)
-    outline = outline_of_file(codec, contents, reading, numbers)
-    return AdapterSummary(
-        format=codec.name,
-        card=outline.card,
-        layers=outline.layers,
-        dtypes=tuple(sorted({entries[key].dtype for key in reading.factor_keys})),
-        parameter_count=sum(entries[key].count for key in reading.factor_keys),
-        size=sum(file.stat().st_size for volume in volumes for file in volume.files),
-        hashes={
-            name: hash_file(volume.weights, header.data_start)
-            for volume, header in headers.items()
-            for name in volume.named({volume.weights.name: header})
-        },
-        metadata=metadata,
+    return _Read(
+        headers=headers,
+        entries=entries,
+        contents=contents,
+        codec=codec,
+        reading=reading,
+        outline=outline_of_file(codec, contents, reading, numbers),
     )
 
 

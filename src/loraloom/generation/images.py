@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 from pathlib import Path
 from typing import Final
 
@@ -17,8 +16,6 @@ from loraloom.models.model import Pixels
 
 INFOTEXT_KEY: Final = "parameters"
 """The text chunk in which web UIs look for how a picture was made."""
-
-_NUMBERED: Final = re.compile(r"(\d{5,})\b.*\.png", re.IGNORECASE)
 
 
 def to_pictures(pixels: Pixels) -> list[Image.Image]:
@@ -50,10 +47,3 @@ def read_infotext(path: Path) -> str | None:
     with Image.open(path) as picture:
         text = picture.info.get(INFOTEXT_KEY)
     return text if isinstance(text, str) else None
-
-
-def next_number(folder: Path) -> int:
-    """Return the number after the highest one that a picture's name in `folder` begins with."""
-    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    numbers = [int(match[1]) for name in names if (match := _NUMBERED.fullmatch(name))]
-    return max(numbers, default=-1) + 1

@@ -80,9 +80,7 @@ def sampling_steps(
 
 
 def _set_timesteps(scheduler: Scheduler, settings: SamplingSettings, model: AbstractModel) -> None:
-    most = model.noising.timesteps - 1
-    if settings.steps > most:
-        raise UsageError("sampling.too_many_steps", steps=settings.steps, most=most)
+    model.geometry.check_steps(settings.steps)
     try:
         scheduler.set_timesteps(settings.steps, device=model.device)
     except ValueError as error:

@@ -9,10 +9,7 @@ import torch
 from loraloom.jobs.device import choose_device, choose_dtype
 from loraloom.models.load import load_model
 from loraloom.models.model import AbstractModel
-from loraloom.playground.packaged import base_folder
-
-PLAYGROUND = "playground"
-"""The name of the base that comes with the package."""
+from loraloom.playground.packaged import PLAYGROUND, base_folder
 
 
 def open_model(name: str | Path, device: torch.device, dtype: torch.dtype) -> AbstractModel:

@@ -2,71 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final, final
 
 import torch
-from torch import Tensor
 
 from loraloom.adapters.attachment import Attachment, attach
 from loraloom.errors import OutputError
 from loraloom.evaluation.page import render_page
-from loraloom.evaluation.report import (
-    BaseMeasure,
-    Checks,
-    DemoReport,
-    Grid,
-    Isolation,
-    TriggerAlone,
-    ZeroWeight,
-    to_json,
-)
-from loraloom.events import (
-    Advanced,
-    Event,
-    Finished,
-    Measured,
-    PhaseStarted,
-    Planned,
-    Saved,
-    Stepped,
-)
+from loraloom.evaluation.report import to_json
+from loraloom.events import Event, Finished, PhaseStarted, Planned, Saved, Stepped
 from loraloom.formats.atomic import write_files
 from loraloom.formats.files import read_adapter
-from loraloom.jobs.base import open_model
+from loraloom.jobs.base_model import open_model
 from loraloom.jobs.demonstration.clock import Clock
 from loraloom.jobs.demonstration.comparison import compare
-from loraloom.jobs.demonstration.datasets import (
-    IMAGES,
-    OFFERED,
-    TAUGHT,
-    StyleFolder,
-    write_folder,
-)
-from loraloom.jobs.demonstration.drawing import draw
-from loraloom.jobs.demonstration.isolation import measure_isolation
-from loraloom.jobs.demonstration.listing import next_commands, written_files
-from loraloom.jobs.demonstration.machine import this_machine
+from loraloom.jobs.demonstration.datasets import OFFERED, TAUGHT, write_folder
+from loraloom.jobs.demonstration.findings import Findings
+from loraloom.jobs.demonstration.isolation import ALLOWED, measure_isolation
 from loraloom.jobs.demonstration.options import DemoOptions
-from loraloom.jobs.demonstration.questions import (
-    WEIGHTS,
-    base_questions,
-    style_questions,
-)
+from loraloom.jobs.demonstration.questions import base_questions, style_questions
 from loraloom.jobs.demonstration.recipe import demo_recipe, isolation_recipe
-from loraloom.jobs.demonstration.styles import style_report
-from loraloom.jobs.demonstration.sweep import Sweep, measure_base, sweep
+from loraloom.jobs.demonstration.sweep import measure_base, sweep
+from loraloom.jobs.demonstration.zero_weight import compare_at_zero
 from loraloom.jobs.device import choose_device
 from loraloom.jobs.plan import make_plan
 from loraloom.jobs.recipe import Recipe
 from loraloom.jobs.train import train
 from loraloom.models.model import AbstractModel
 from loraloom.playground.judge import Judge, load_judge
-from loraloom.playground.packaged import judge_file
+from loraloom.playground.packaged import PLAYGROUND, judge_file
 
 _QUICK_PICTURES: Final = 16
 _FULL_PICTURES: Final = 64
@@ -81,233 +49,147 @@ def run_demo(options: DemoOptions, stop: Callable[[], bool] = lambda: False) -> 
     """
     if (options.output_dir / "report.html").exists() and not options.overwrite:
         raise OutputError("demo.output_exists", path=options.output_dir)
-    stage = _Stage(options, stop)
     yield Planned(job="demo", plan={"output_dir": str(options.output_dir), "full": options.full})
-    for part in (
-        stage.draw_folders,
-        stage.train_adapters,
-        stage.load,
-        stage.compare_mixes,
-        stage.measure_styles,
-        stage.measure_base,
-        stage.check,
-        stage.report,
-    ):
-        yield from part()
-        if stage.stopped:
-            break
-    stage.close()
+    outputs: tuple[Path, ...] = ()
+    with ExitStack() as stack:
+        stage = _Stage(options, stack)
+        yield from stage.draw_folders()
+        interrupted = yield from stage.train_adapters(stop)
+        for part in (
+            stage.load,
+            stage.compare_mixes,
+            stage.measure_styles,
+            stage.measure_base,
+            stage.check,
+        ):
+            interrupted = interrupted or (yield from _until(stop, part()))
+        if not interrupted:
+            outputs = yield from stage.report()
     yield Finished(
-        job="demo",
-        seconds=stage.clock.seconds,
-        interrupted=stage.stopped,
-        outputs=tuple(stage.outputs),
+        job="demo", seconds=stage.clock.seconds, interrupted=interrupted, outputs=outputs
     )
 
 
 @final
 @dataclass
 class _Stage:
-    """The demonstration as it goes: each part leaves its result for the next."""
+    """The demonstration as it goes: each part leaves what it found for the next."""
 
     options: DemoOptions
-    stop: Callable[[], bool]
+    stack: ExitStack
     clock: Clock = field(default_factory=Clock)
-    stopped: bool = False
-    folders: list[StyleFolder] = field(default_factory=list[StyleFolder])
-    losses: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
-    sweeps: dict[str, Sweep] = field(default_factory=dict[str, Sweep])
-    outputs: list[Path] = field(default_factory=list[Path])
-    base_measure: BaseMeasure | None = None
+    found: Findings = field(default_factory=Findings)
+    model: AbstractModel = field(init=False)
+    judge: Judge = field(init=False)
+    attachment: Attachment = field(init=False)
 
     @property
     def root(self) -> Path:
         return self.options.output_dir
 
     @property
+    def loras(self) -> Path:
+        return self.root / "loras"
+
+    @property
     def recipe(self) -> Recipe:
-        options = self.options
-        return demo_recipe(self.folders, self.root / "loras", options.seed, options.device)
+        return demo_recipe(self.found.folders, self.loras, self.options.seed, self.options.device)
 
     def draw_folders(self) -> Iterator[Event]:
         """Draw the training folders."""
         with self.clock.phase("draw"):
-            for style in (*TAUGHT, *OFFERED):
-                yield PhaseStarted(phase=f"draw {style}", total=IMAGES)
-                for event in write_folder(style, self.root / "data", self.options.seed):
-                    if isinstance(event, StyleFolder):
-                        if style in TAUGHT:
-                            self.folders.append(event)
-                    else:
-                        yield Advanced(phase=f"draw {style}", done=event)
+            for style in TAUGHT:
+                folder = yield from write_folder(style, self.root / "data", self.options.seed)
+                self.found.folders.append(folder)
+            for style in OFFERED:
+                yield from write_folder(style, self.root / "data", self.options.seed)
 
-    def train_adapters(self) -> Iterator[Event]:
-        """Train all adapters in one run."""
+    def train_adapters(self, stop: Callable[[], bool]) -> Generator[Event, None, bool]:
+        """Train all adapters in one run; return whether it was interrupted."""
+        interrupted = False
         with self.clock.phase("train"):
-            for event in train(self.recipe, self.stop):
+            for event in train(self.recipe, stop):
+                if isinstance(event, Finished):
+                    interrupted = event.interrupted
+                    continue
                 if isinstance(event, Stepped):
                     for name, loss in event.losses.items():
-                        self.losses.setdefault(name, []).append(loss)
-                if isinstance(event, Finished):
-                    self.stopped = event.interrupted
-                else:
-                    yield event
+                        self.found.losses.setdefault(name, []).append(loss)
+                yield event
+        return interrupted
 
     def load(self) -> Iterator[Event]:
         """Load base, judge and the adapter files as anyone would."""
         with self.clock.phase("load"):
             yield PhaseStarted(phase="load")
             device = choose_device(self.options.device)
-            self.model: AbstractModel = open_model("playground", device, torch.float32)
-            self.judge: Judge = load_judge(judge_file())
-            self.files = {name: self.root / "loras" / f"{name}.safetensors" for name in TAUGHT}
-            adapters = {name: read_adapter(path) for name, path in self.files.items()}
-            self.attachment: Attachment = attach(self.model.networks, adapters, 0.0)
+            self.model = open_model(PLAYGROUND, device, torch.float32)
+            self.judge = load_judge(judge_file())
+            adapters = {name: read_adapter(self.loras / f"{name}.safetensors") for name in TAUGHT}
+            self.attachment = self.stack.enter_context(attach(self.model.networks, adapters, 0.0))
 
     def compare_mixes(self) -> Iterator[Event]:
         """Lay prompts by mixes into one grid."""
         with self.clock.phase("pictures"):
-            for event in compare(self.model, self.attachment, self.root):
-                if isinstance(event, Grid):
-                    self.grid = event
-                else:
-                    yield event
+            self.found.grid = yield from compare(self.model, self.attachment, self.root)
 
     def measure_styles(self) -> Iterator[Event]:
         """Let the judge read each style over the weights."""
         count = _FULL_PICTURES if self.options.full else _QUICK_PICTURES
         with self.clock.phase("measure"):
-            for folder in self.folders:
-                phase = f"measure {folder.style}"
-                yield PhaseStarted(phase=phase, total=count * len(WEIGHTS))
-                questions = style_questions(folder.trigger, count)
-                for event in sweep(
-                    self.model, self.attachment, self.judge, folder.style, questions
-                ):
-                    if isinstance(event, Sweep):
-                        self.sweeps[folder.style] = event
-                    else:
-                        yield Advanced(phase=phase, done=event)
-                        if self._asked_to_stop():
-                            return
-                at_one = self.sweeps[folder.style].rows[-1]
-                yield Measured(name=f"{folder.style} at weight 1", value=at_one.style.value)
+            for folder in self.found.folders:
+                self.found.sweeps[folder.style] = yield from sweep(
+                    self.model,
+                    self.attachment,
+                    self.judge,
+                    folder.style,
+                    style_questions(folder.trigger, count),
+                )
 
     def measure_base(self) -> Iterator[Event]:
         """Let the judge read the bare base on combinations it was never shown."""
         if not self.options.full:
             return
         with self.clock.phase("measure"):
-            yield PhaseStarted(phase="measure base", total=_BASE_PICTURES)
-            questions = base_questions(_BASE_PICTURES)
-            for event in measure_base(self.model, self.attachment, self.judge, questions):
-                if isinstance(event, BaseMeasure):
-                    self.base_measure = event
-                    yield Measured(name="base, all right", value=event.all.value)
-                else:
-                    yield Advanced(phase="measure base", done=event)
-                    if self._asked_to_stop():
-                        return
+            self.found.base_measure = yield from measure_base(
+                self.model, self.attachment, self.judge, base_questions(_BASE_PICTURES)
+            )
 
     def check(self) -> Iterator[Event]:
         """Check that weight 0 is the base, and that training together is training alone."""
         with self.clock.phase("checks"):
-            yield PhaseStarted(phase="checks")
-            self.zero_weight = self._compare_at_zero()
-            recipe = isolation_recipe(self.folders, self.root / "loras", self.options.seed)
-            plans = make_plan(recipe).adapters
-            models: Mapping[torch.dtype, AbstractModel] = {
-                dtype: open_model("playground", torch.device("cpu"), dtype)
-                for dtype in (torch.float64, torch.float32)
-            }
-            for event in measure_isolation(models, plans):
-                if isinstance(event, Isolation):
-                    self.isolation = event
-                    yield Measured(name="isolation, float64", value=event.float64.difference)
-                    yield Measured(name="isolation, float32", value=event.float32.difference)
-                else:
-                    yield event
+            folders, sweeps = self.found.folders, self.found.sweeps
+            self.found.zero_weight = yield from compare_at_zero(
+                open_model(PLAYGROUND, self.model.device, torch.float32),
+                [style_questions(folder.trigger, _QUICK_PICTURES) for folder in folders],
+                [sweeps[folder.style].at_zero[:_QUICK_PICTURES] for folder in folders],
+            )
+            cpu = torch.device("cpu")
+            self.found.isolation = yield from measure_isolation(
+                {dtype: open_model(PLAYGROUND, cpu, dtype) for dtype in ALLOWED},
+                make_plan(isolation_recipe(folders, self.loras, self.options.seed)).adapters,
+            )
 
-    def report(self) -> Iterator[Event]:
-        """Write the page and its data."""
+    def report(self) -> Generator[Event, None, tuple[Path, ...]]:
+        """Write the page and its data; return their paths."""
         page, data = self.root / "report.html", self.root / "report.json"
         with self.clock.phase("report"):
             yield PhaseStarted(phase="report")
-            found = self._collect()
+            found = self.found.report(self.model, self.recipe, self.clock, self.root)
             content = {
                 page: render_page(found, self.root, self.options.lang).encode(),
                 data: to_json(found).encode(),
             }
             write_files(content, overwrite=True)
-        for path, what in ((page, "report"), (data, "report data")):
-            self.outputs.append(path)
-            yield Saved(path=path, what=what)
-
-    def close(self) -> None:
-        """Take the adapters off."""
-        if hasattr(self, "attachment"):
-            self.attachment.close()
-
-    def _asked_to_stop(self) -> bool:
-        self.stopped = self.stopped or self.stop()
-        return self.stopped
-
-    def _compare_at_zero(self) -> ZeroWeight:
-        """Draw the weight-0 pictures again with a base that never had an adapter near it."""
-        bare = open_model("playground", self.model.device, torch.float32)
-        identical, pictures = True, 0
-        for folder in self.folders:
-            at_zero = self.sweeps[folder.style].at_zero[:_QUICK_PICTURES]
-            questions = style_questions(folder.trigger, len(at_zero))
-            drawn: Tensor = torch.cat(list(draw(bare, attach(bare.networks, {}), questions, {})))
-            identical = identical and torch.equal(drawn, at_zero)
-            pictures += len(at_zero)
-        return ZeroWeight(identical=identical, pictures=pictures)
-
-    def _collect(self) -> DemoReport:
-        recipe = self.recipe
-        styles = tuple(
-            style_report(
-                folder,
-                options,
-                self.files[folder.style],
-                self.losses[folder.style],
-                self.sweeps[folder.style],
-                style_questions(folder.trigger, 1)[0],
-                self.model.networks,
-                self.root,
-            )
-            for folder, options in zip(self.folders, recipe.adapters, strict=True)
-        )
-        return DemoReport(
-            title="LoraLoom",
-            created=datetime.now().astimezone().isoformat(timespec="seconds"),
-            version=version("loraloom"),
-            base=self.model.name,
-            machine=this_machine(self.model.device),
-            phases=self.clock.phases,
-            seconds=self.clock.seconds,
-            styles=styles,
-            grid=self.grid,
-            checks=Checks(
-                zero_weight=self.zero_weight,
-                triggers=_triggers(self.folders, self.sweeps),
-                isolation=self.isolation,
-            ),
-            files=written_files(self.root, recipe),
-            next_commands=next_commands(self.root),
-            base_measure=self.base_measure,
-        )
+        yield Saved(path=page, what="report")
+        yield Saved(path=data, what="report data")
+        return page, data
 
 
-def _triggers(
-    folders: Sequence[StyleFolder], sweeps: Mapping[str, Sweep]
-) -> tuple[TriggerAlone, ...]:
-    return tuple(
-        TriggerAlone(
-            style=folder.style,
-            trigger=folder.trigger,
-            share=sweeps[folder.style].rows[0].style,
-        )
-        for folder in folders
-    )
+def _until(stop: Callable[[], bool], events: Iterator[Event]) -> Generator[Event, None, bool]:
+    """Pass events on until `stop` says so after one; return whether it did."""
+    for event in events:
+        yield event
+        if stop():
+            return True
+    return False

@@ -14,7 +14,7 @@ from loraloom.events import Advanced, PhaseStarted, Warned
 from loraloom.generation.images import to_pictures
 from loraloom.generation.request import ImageRequest, SamplingSettings
 from loraloom.generation.sampling import sampling_steps
-from loraloom.jobs.base import open_model
+from loraloom.jobs.base_model import open_model
 from loraloom.jobs.device import choose_device, choose_dtype
 from loraloom.jobs.drawing_options import DrawingOptions
 from loraloom.models.model import AbstractModel
@@ -26,25 +26,6 @@ def open_base(options: DrawingOptions) -> AbstractModel:
     """Load the base model that the options name."""
     device = choose_device(options.device)
     return open_model(options.model, device, choose_dtype(options.dtype, device))
-
-
-def settings_for(options: DrawingOptions, model: AbstractModel) -> SamplingSettings:
-    """Return the settings, in the model's own size where none is asked for.
-
-    A size that the model cannot draw is a `UsageError`.
-    """
-    sampler, schedule = options.sampler_labels()
-    settings = SamplingSettings(
-        sampler=sampler,
-        schedule=schedule,
-        steps=options.steps,
-        cfg_scale=options.cfg_scale,
-        width=options.width or model.resolution,
-        height=options.height or model.resolution,
-        clip_skip=options.clip_skip,
-    )
-    model.latent_shape(settings.width, settings.height)
-    return settings
 
 
 @final

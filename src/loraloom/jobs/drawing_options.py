@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
-from typing import Annotated, final
-
-from pydantic import BeforeValidator
+from typing import final
 
 from loraloom.generation.samplers import find_sampler
-from loraloom.jobs.recipe import Precision, precision
+from loraloom.models.options import ClipSkip, DeviceName, ModelName, Precision
 from loraloom.options import AbstractOptions, option
 
 _RANDOM_SEEDS = 2**32
@@ -19,13 +17,7 @@ _RANDOM_SEEDS = 2**32
 class DrawingOptions(AbstractOptions):
     """Model, LoRA folders, and how pictures are sampled."""
 
-    model: str = option(
-        en="Base model: playground (comes with the package), a folder, a checkpoint file, or a "
-        "name on the hub.",
-        ko="기본 모델: playground(패키지에 포함), 폴더, 체크포인트 파일 또는 허브의 이름.",
-        aliases=("pretrained_model_name_or_path", "m", "name_or_path", "base_model", "ckpt"),
-        min_length=1,
-    )
+    model: ModelName
     lora_dir: tuple[Path, ...] = option(
         (Path("."),),
         en="Folder in which LoRAs named in prompts are looked up, with all below it; may be "
@@ -89,14 +81,7 @@ class DrawingOptions(AbstractOptions):
         unit="px",
         ge=1,
     )
-    clip_skip: int = option(
-        1,
-        en="Layer of the text encoder that is read, counted from the end: 1 is the last.",
-        ko="텍스트 인코더에서 읽는 층. 끝에서부터 세며 1이 마지막 층입니다.",
-        unit="layers",
-        ge=1,
-        hidden=True,
-    )
+    clip_skip: ClipSkip = 1
     batch_size: int = option(
         4,
         en="Pictures drawn at once, each with its own LoRAs; more is faster and needs memory.",
@@ -115,18 +100,8 @@ class DrawingOptions(AbstractOptions):
         en="Begin the numbers of the files at 0 again, replacing files of the same name.",
         ko="파일 번호를 0부터 다시 매기고 같은 이름의 파일을 덮어씁니다.",
     )
-    device: str = option(
-        "auto",
-        en="Where to compute: auto, cpu, cuda, cuda:1 or mps.",
-        ko="계산할 장치: auto, cpu, cuda, cuda:1, mps.",
-    )
-    dtype: Annotated[Precision, BeforeValidator(precision)] = option(
-        "auto",
-        en="Number type to compute in; auto takes bf16 where the device is good at it, and fp32 "
-        "elsewhere.",
-        ko="계산에 쓰는 수 형식. auto는 장치가 잘 지원하면 bf16, 아니면 fp32를 씁니다.",
-        aliases=("mixed_precision", "precision", "torch_dtype"),
-    )
+    device: DeviceName = "auto"
+    dtype: Precision = "auto"
 
     def first_seed(self) -> int:
         """Return the seed, drawn anew where none is asked for."""

@@ -10,6 +10,7 @@ from loraloom.events import Warned
 from loraloom.jobs.foreign import FOREIGN
 from loraloom.jobs.keys import Key, nearest, plain
 from loraloom.jobs.layers import TABLES, Layer
+from loraloom.jobs.naming import is_file_safe
 from loraloom.jobs.packed import PACKED
 from loraloom.jobs.settling import Given, raise_all
 
@@ -52,6 +53,8 @@ class _Reader:
         spelling = plain(item.spelling)
         if spelling in known:
             key = known[spelling]
+            if key.kind == "path" and "\0" in str(item.value):
+                raise UsageError("option.zero", given=item)
             if (first := found.setdefault(key.name, item)) is not item:
                 raise UsageError("recipe.twice", first=first.named, second=item.named)
         elif spelling in FOREIGN:
@@ -98,8 +101,12 @@ def gather(
     tables = [{**table, **shared} for table in tables]
     _join(tables, [{**shared, **table} for table in own])
     default = {name: given for name, given in top.items() if name in of_adapter} | shared
+    of_run = {name: given for name, given in (top | flagged).items() if name not in of_adapter}
+    name = of_run.get("output_name")
+    if name and isinstance(name.value, str) and name.value and not is_file_safe(name.value):
+        raise UsageError("recipe.name_unsafe", given=name)
     return Gathered(
-        run={n: g for n, g in (top | flagged).items() if n not in of_adapter},
+        run=of_run,
         adapters=_named([{**default, **table} for table in tables or [{}]], top, flagged, own),
         notes=tuple(reader.notes),
     )

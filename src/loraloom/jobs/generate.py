@@ -8,129 +8,74 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from loraloom.events import Event, Finished, PhaseStarted, Planned, Sampled
-from loraloom.generation.images import next_number, write_png
-from loraloom.generation.infotext import Infotext, describe
+from loraloom.events import Event, Planned
+from loraloom.generation.numbering import next_number
 from loraloom.generation.prompt import ParsedPrompt, negative_notices, parse_prompt
-from loraloom.generation.request import ImageRequest, SamplingSettings
-from loraloom.jobs.drawing import Drawn, draw_pictures, long_prompts, open_base, settings_for
+from loraloom.jobs.drawing_check import check_drawing, check_pictures
 from loraloom.jobs.drawing_options import GenerateOptions as GenerateOptions
-from loraloom.jobs.library import Library
-from loraloom.jobs.wardrobe import Wardrobe
-from loraloom.models.model import AbstractModel
+from loraloom.jobs.memory import guarded
 
 
 @final
-@dataclass(frozen=True)
-class _Order:
-    """What is asked for, before anything heavy is loaded."""
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What is asked for, proved before anything heavy is imported.
+
+    `files` are the LoRAs by name; pictures are written to `paths`, those of a prompt one after the
+    other with seeds that count up from `seed`.
+    """
 
     options: GenerateOptions
     prompts: Sequence[tuple[str, ParsedPrompt]]
     files: Mapping[str, Path]
     seed: int
+    paths: Sequence[Path]
 
     @classmethod
-    def of(cls, options: GenerateOptions) -> _Order:
-        options.drawing.sampler_labels()
+    def of(cls, options: GenerateOptions) -> Order:
+        """Return the order; whatever can be known to be wrong with it is an error."""
+        drawing = options.drawing
         prompts = [(prompt, parse_prompt(prompt)) for prompt in options.prompts]
-        names = dict.fromkeys(tag.name for _, parsed in prompts for tag in parsed.loras)
-        library = Library.of(options.drawing.lora_dir) if names else Library({})
-        files = {name: library.find(name) for name in names}
-        return cls(options, prompts, files, options.drawing.first_seed())
+        files = check_drawing(drawing, (tag.name for _, each in prompts for tag in each.loras))
+        seed = drawing.first_seed()
+        first = 0 if drawing.overwrite else next_number(drawing.output_dir)
+        seeds = [seed + number for _ in prompts for number in range(options.num_images)]
+        paths = [
+            drawing.output_dir / f"{number:05d}-{each}.png"
+            for number, each in enumerate(seeds, start=first)
+        ]
+        check_pictures(paths)
+        return cls(options=options, prompts=prompts, files=files, seed=seed, paths=paths)
 
     def summary(self) -> dict[str, Any]:
+        """Return the order as plain data."""
         drawing = self.options.drawing
         return {
             "model": drawing.model,
             "loras": {name: str(path) for name, path in self.files.items()},
-            "images": len(self.prompts) * self.options.num_images,
+            "images": len(self.paths),
             "sampler": ", ".join(drawing.sampler_labels()),
             "steps": drawing.steps,
             "seed": self.seed,
             "output_dir": str(drawing.output_dir),
+            "first_file": self.paths[0].name,
         }
-
-    def requests(self, wardrobe: Wardrobe) -> list[ImageRequest]:
-        return [
-            ImageRequest(
-                prompt=parsed.text,
-                negative_prompt=self.options.drawing.negative_prompt,
-                seed=self.seed + number,
-                strengths=wardrobe.strengths(parsed.loras),
-            )
-            for _, parsed in self.prompts
-            for number in range(self.options.num_images)
-        ]
 
 
 def generate(options: GenerateOptions, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
     """Draw all prompts, in batches that mix their LoRAs freely, and write numbered PNG files.
 
-    Every picture's file tells how it was made. `stop` is asked after each step; files that are
-    there by then stay.
+    Every picture's file tells how it was made. What can be known to be wrong is found before the
+    model is loaded. `stop` is asked after each step; files that are there by then stay.
     """
     started = time.monotonic()
-    order = _Order.of(options)
+    order = Order.of(options)
     yield Planned(job="generate", plan=order.summary())
     for _, parsed in order.prompts:
         yield from parsed.notices
     yield from negative_notices(options.drawing.negative_prompt)
-    yield PhaseStarted(phase="model")
-    model = open_base(options.drawing)
-    texts = [parsed.text for _, parsed in order.prompts]
-    yield from long_prompts(model, [*texts, options.drawing.negative_prompt])
-    settings = settings_for(options.drawing, model)
-    wardrobe = Wardrobe.of(model, order.files)
-    written: list[Path] = []
-    with wardrobe.attachment:
-        for event in _draw(order, model, wardrobe, settings, stop):
-            if isinstance(event, Sampled):
-                written.append(event.path)
-            yield event
-    yield Finished(
-        job="generate",
-        seconds=time.monotonic() - started,
-        interrupted=len(written) < len(order.prompts) * options.num_images,
-        outputs=tuple(written),
-    )
 
+    # Only now, for this takes seconds.
+    from loraloom.jobs.pictures import draw
 
-def _draw(
-    order: _Order,
-    model: AbstractModel,
-    wardrobe: Wardrobe,
-    settings: SamplingSettings,
-    stop: Callable[[], bool],
-) -> Iterator[Event]:
-    drawing = order.options.drawing
-    requests = order.requests(wardrobe)
-    first = 0 if drawing.overwrite else next_number(drawing.output_dir)
-    model_hash = model.base_hash()
-    for event in draw_pictures(
-        model,
-        wardrobe.attachment,
-        requests,
-        settings,
-        batch_size=drawing.batch_size,
-        stop=stop,
-    ):
-        if not isinstance(event, Drawn):
-            yield event
-            continue
-        request = requests[event.index]
-        prompt, parsed = order.prompts[event.index // order.options.num_images]
-        text = Infotext(
-            prompt=prompt,
-            negative_prompt=request.negative_prompt,
-            fields=describe(
-                settings,
-                request.seed,
-                model=model.name,
-                model_hash=model_hash,
-                lora_hashes=wardrobe.hashes_of(parsed.loras),
-            ),
-        )
-        path = drawing.output_dir / f"{first + event.index:05d}-{request.seed}.png"
-        write_png(event.picture, path, str(text), overwrite=drawing.overwrite)
-        yield Sampled(path=path, prompt=prompt, seed=request.seed)
+    yield from guarded(draw(order, stop, started), "memory.drawing")

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from PIL import Image
-
 from loraloom.errors import UsageError
-from loraloom.events import Event, Finished, PhaseStarted, Planned, Saved, Warned
-from loraloom.generation.grid import Label, draw_grid
-from loraloom.generation.images import next_number, write_png
-from loraloom.generation.infotext import Infotext, describe
+from loraloom.events import Event, Planned, Warned
 from loraloom.generation.lettering import missing_letters
+from loraloom.generation.numbering import next_number
 from loraloom.generation.prompt import LoraTag, ParsedPrompt, negative_notices, parse_prompt
-from loraloom.generation.request import ImageRequest, SamplingSettings
-from loraloom.jobs.drawing import Drawn, draw_pictures, long_prompts, open_base, settings_for
+from loraloom.jobs.drawing_check import check_drawing, check_pictures
 from loraloom.jobs.drawing_options import GridOptions as GridOptions
-from loraloom.jobs.library import Library
-from loraloom.jobs.wardrobe import Wardrobe
-from loraloom.models.model import AbstractModel
+from loraloom.jobs.memory import guarded
 
 BASE = "base"
 
@@ -50,31 +42,46 @@ class Mix:
 
 
 @final
-@dataclass(frozen=True)
-class _Order:
-    """What is asked for, before anything heavy is loaded: rows by columns of parsed prompts."""
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What is asked for, proved before anything heavy is imported: rows by columns of prompts.
+
+    `files` are the LoRAs by name; the grid is written to `path`.
+    """
 
     options: GridOptions
     columns: Sequence[Mix]
     rows: Sequence[tuple[str, int]]
     files: Mapping[str, Path]
+    path: Path
 
     @classmethod
-    def of(cls, options: GridOptions) -> _Order:
-        options.drawing.sampler_labels()
+    def of(cls, options: GridOptions) -> Order:
+        """Return the order; whatever can be known to be wrong with it is an error."""
+        drawing = options.drawing
         if options.labels and len(options.labels) != len(options.mix):
             raise UsageError("grid.labels", labels=len(options.labels), mixes=len(options.mix))
         labels = options.labels or (None,) * len(options.mix)
         base = [Mix("", BASE)] if options.include_base or not options.mix else []
         columns = [*base, *map(Mix.parse, options.mix, labels)]
-        seed = options.drawing.first_seed()
-        rows = [(prompt, seed + n) for prompt in options.prompts for n in range(options.num_images)]
         everything = "".join([*(column.tags for column in columns), *options.prompts])
-        names = [tag.name for tag in parse_prompt(everything).loras]
-        library = Library.of(options.drawing.lora_dir) if names else Library({})
-        return cls(options, columns, rows, {name: library.find(name) for name in names})
+        files = check_drawing(drawing, (tag.name for tag in parse_prompt(everything).loras))
+        seed = drawing.first_seed()
+        number = 0 if drawing.overwrite else next_number(drawing.output_dir)
+        path = drawing.output_dir / f"{number:05d}-grid.png"
+        check_pictures([path])
+        return cls(
+            options=options,
+            columns=columns,
+            rows=[
+                (prompt, seed + n) for prompt in options.prompts for n in range(options.num_images)
+            ],
+            files=files,
+            path=path,
+        )
 
     def summary(self) -> dict[str, Any]:
+        """Return the order as plain data."""
         drawing = self.options.drawing
         return {
             "model": drawing.model,
@@ -85,6 +92,7 @@ class _Order:
             "steps": drawing.steps,
             "seed": self.rows[0][1],
             "output_dir": str(drawing.output_dir),
+            "first_file": self.path.name,
         }
 
     def cells(self) -> list[tuple[ParsedPrompt, int]]:
@@ -96,6 +104,7 @@ class _Order:
         ]
 
     def notices(self) -> Iterator[Warned]:
+        """Yield what the author of the prompts and mixes should know."""
         for prompt in self.options.prompts:
             yield from parse_prompt(prompt).notices
         for column in self.columns:
@@ -109,87 +118,18 @@ class _Order:
 def make_grid(options: GridOptions, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
     """Draw every prompt through every mix, with the same noise along a row; write one PNG.
 
-    `stop` is asked after each step; a grid that is not finished is not written.
+    What can be known to be wrong is found before the model is loaded. `stop` is asked after each
+    step; a grid that is not finished is not written.
     """
     started = time.monotonic()
-    order = _Order.of(options)
+    order = Order.of(options)
     yield Planned(job="grid", plan=order.summary())
     yield from order.notices()
-    yield PhaseStarted(phase="model")
-    model = open_base(options.drawing)
-    texts = [parsed.text for parsed, _ in order.cells()]
-    yield from long_prompts(model, [*texts, options.drawing.negative_prompt])
-    settings = settings_for(options.drawing, model)
-    wardrobe = Wardrobe.of(model, order.files)
-    requests = [
-        ImageRequest(
-            prompt=parsed.text,
-            negative_prompt=options.drawing.negative_prompt,
-            seed=seed,
-            strengths=wardrobe.strengths(parsed.loras),
-        )
-        for parsed, seed in order.cells()
-    ]
-    pictures: list[Image.Image] = []
-    with wardrobe.attachment:
-        for event in draw_pictures(
-            model,
-            wardrobe.attachment,
-            requests,
-            settings,
-            batch_size=options.drawing.batch_size,
-            stop=stop,
-        ):
-            if isinstance(event, Drawn):
-                pictures.append(event.picture)
-            else:
-                yield event
-    finished = len(pictures) == len(requests)
-    outputs = (_write(order, pictures, model, settings, wardrobe),) if finished else ()
-    for path in outputs:
-        yield Saved(path=path, what="grid")
-    yield Finished(
-        job="grid",
-        seconds=time.monotonic() - started,
-        interrupted=not finished,
-        outputs=outputs,
-    )
 
+    # Only now, for this takes seconds.
+    from loraloom.jobs.sheet import draw
 
-def _write(
-    order: _Order,
-    pictures: Sequence[Image.Image],
-    model: AbstractModel,
-    settings: SamplingSettings,
-    wardrobe: Wardrobe,
-) -> Path:
-    """Lay the pictures out and write them; the infotext is the first cell's, with both axes."""
-    drawing, across = order.options.drawing, len(order.columns)
-    rows = [pictures[start : start + across] for start in range(0, len(pictures), across)]
-    labels = [
-        Label(parse_prompt(prompt).text.strip(), f"seed {seed}") for prompt, seed in order.rows
-    ]
-    grid = draw_grid(rows, labels, [Label(column.label) for column in order.columns])
-    fields = describe(
-        settings,
-        order.rows[0][1],
-        model=model.name,
-        model_hash=model.base_hash(),
-        lora_hashes=wardrobe.hashes,
-    )
-    axes = {
-        "Grid columns": json.dumps([c.label for c in order.columns], ensure_ascii=False),
-        "Grid rows": json.dumps(list(order.options.prompts), ensure_ascii=False),
-    }
-    text = Infotext(
-        prompt=order.rows[0][0] + order.columns[0].tags,
-        negative_prompt=drawing.negative_prompt,
-        fields=fields | axes,
-    )
-    number = 0 if drawing.overwrite else next_number(drawing.output_dir)
-    path = drawing.output_dir / f"{number:05d}-grid.png"
-    write_png(grid, path, str(text), overwrite=drawing.overwrite)
-    return path
+    yield from guarded(draw(order, stop, started), "memory.drawing")
 
 
 def _worded(tag: LoraTag) -> str:

@@ -115,7 +115,7 @@ def _key(
         bounds=_bounds(field),
         default=None if field.is_required() else field.get_default(call_default_factory=True),
         required=field.default is PydanticUndefined and field.default_factory is None,
-        aliases=tuple(declared["aliases"]),
+        aliases=tuple(alias for alias in declared["aliases"] if alias != name),
         helps={"en": declared["en"], "ko": declared["ko"]},
         unit=declared["unit"],
         hidden=declared["hidden"],

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,11 +14,15 @@ from typing import Final, Self, final
 
 from loraloom.adapters.site import PARTS
 from loraloom.errors import ModelError, UsageError
+from loraloom.formats.excerpt import excerpt
 from loraloom.formats.header import read_header
 
 _ENDINGS: Final = (".safetensors", ".pt", ".ckpt", ".bin", ".pth")
 _NAMELESS: Final = ("adapter_model", "pytorch_lora_weights")
 """Stems that other libraries give every file: such an adapter is called by its folder."""
+
+_NEAR: Final = 0.8
+_SHOWN: Final = 8
 
 _LEFT_OUT: Final = ("node_modules", "site-packages", "__pycache__")
 
@@ -39,15 +44,14 @@ class Library:
 
         Hidden folders and those of training runs (`NAME.run`) are left out.
         """
+        require_folders(folders)
         shelves: dict[Path, dict[str, tuple[Path, ...]]] = {}
-        seen: set[Path] = set()
+        seen: set[str] = set()
         for folder in folders:
-            if not folder.is_dir():
-                raise UsageError("library.no_folder", path=folder)
             shelf = shelves.setdefault(folder, {})
             for path in _adapters(folder):
-                if path.resolve() not in seen:
-                    seen.add(path.resolve())
+                if (real := os.path.realpath(path)) not in seen:
+                    seen.add(real)
                     name = _name(path)
                     shelf[name] = (*shelf.get(name, ()), path)
         return cls(shelves)
@@ -65,10 +69,11 @@ class Library:
         if not any(self.shelves.values()):
             raise ModelError("library.empty", name=name, folders=folders)
         stems = (stem for shelf in self.shelves.values() for stem in shelf)
-        known = dict.fromkeys([*stems, *self._aliases])
-        near = difflib.get_close_matches(wanted, known, n=3, cutoff=0.5)
+        known = tuple(dict.fromkeys([*stems, *self._aliases]))
+        near = near_names(wanted, known)
+        code = "library.unknown_near" if near else "library.unknown"
         raise ModelError(
-            "library.unknown", name=name, folders=folders, near=", ".join(near or list(known)[:5])
+            code, name=name, folders=folders, near=", ".join(near), known=excerpt(known, _SHOWN)
         )
 
     @cached_property
@@ -81,6 +86,28 @@ class Library:
             if path.suffix == ".safetensors" and (alias := _alias(path)):
                 found[alias] = (*found.get(alias, ()), path)
         return found
+
+
+def require_folders(folders: Iterable[Path]) -> None:
+    """Raise UsageError for a folder that is not there."""
+    for folder in folders:
+        if not os.path.isdir(folder):
+            raise UsageError("library.no_folder", path=folder)
+
+
+def near_names(wanted: str, known: Collection[str]) -> tuple[str, ...]:
+    """Return the known names that a misspelt one may have meant, the nearest first, at most three.
+
+    Near is a name with which it shares four fifths of the letters of both, in their order; capital
+    letters, blanks, `-` and `_` make no difference.
+    """
+    folded = {name: _folded(name) for name in known}
+    near = difflib.get_close_matches(_folded(wanted), set(folded.values()), n=3, cutoff=_NEAR)
+    return tuple(name for each in near for name in known if folded[name] == each)[:3]
+
+
+def _folded(name: str) -> str:
+    return re.sub(r"[\s_-]+", "", name.casefold())
 
 
 def _adapters(folder: Path) -> Iterator[Path]:
@@ -99,7 +126,7 @@ def _adapters(folder: Path) -> Iterator[Path]:
 
 
 def _name(path: Path) -> str:
-    name = path.resolve().name if path.is_dir() else path.stem
+    name = os.path.basename(os.path.realpath(path)) if os.path.isdir(path) else path.stem
     return unicodedata.normalize("NFC", name)
 
 

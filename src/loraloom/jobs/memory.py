@@ -1,12 +1,16 @@
-"""How much memory the machine has."""
+"""How much memory the machine has, and what is told when it runs out."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
+
+from loraloom.errors import MemoryRanOut, ran_out_of_memory
+from loraloom.events import Event
 
 _LIMIT: Final = Path("/sys/fs/cgroup/memory.max")
 
@@ -24,6 +28,16 @@ def total_memory() -> int | None:
     except OSError:
         return total
     return min(total, int(limit)) if limit.isdigit() else total
+
+
+def guarded(events: Iterable[Event], code: str) -> Iterator[Event]:
+    """Pass a job's events on; too little memory is `MemoryRanOut` with the advice of `code`."""
+    try:
+        yield from events
+    except (MemoryError, RuntimeError) as error:
+        if ran_out_of_memory(error):
+            raise MemoryRanOut(code) from error
+        raise
 
 
 class _Status(ctypes.Structure):

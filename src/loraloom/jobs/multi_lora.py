@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,10 +17,10 @@ from loraloom.generation.images import INFOTEXT_KEY, write_png
 from loraloom.generation.infotext import Infotext, describe
 from loraloom.generation.prompt import LoraTag, parse_prompt
 from loraloom.generation.request import ImageRequest, SamplingSettings
-from loraloom.jobs.base import open_model
+from loraloom.jobs.base_model import open_model
 from loraloom.jobs.device import choose_device, choose_dtype
 from loraloom.jobs.drawing import Drawn, draw_pictures
-from loraloom.jobs.wardrobe import Wardrobe
+from loraloom.jobs.wardrobe import Wardrobe, read_loras
 from loraloom.models.model import AbstractModel
 
 LoraConfig: TypeAlias = Sequence[tuple[str, float]]
@@ -47,7 +48,7 @@ class MultiLoRAGenerator:
         self._model: AbstractModel = open_model(model, place, choose_dtype(dtype, place))
         self._model_hash = self._model.base_hash()
         self._files: dict[str, Path] = {}
-        self._wardrobe = Wardrobe.of(self._model, {})
+        self._wardrobe = Wardrobe.of(self._model, {}, {})
 
     @property
     def loras(self) -> Mapping[str, Path]:
@@ -64,8 +65,8 @@ class MultiLoRAGenerator:
             raise UsageError("multi_lora.name", name=name, marks=" ".join(sorted(_MARKS)))
         path = Path(path)
         with_ending = path.with_name(f"{path.name}.safetensors")
-        files = {**self._files, name: path if path.exists() else with_ending}
-        wardrobe = Wardrobe.of(self._model, files)
+        files = {**self._files, name: path if os.path.exists(path) else with_ending}
+        wardrobe = Wardrobe.of(self._model, files, read_loras(files))
         self._wardrobe.attachment.close()
         self._files, self._wardrobe = files, wardrobe
 

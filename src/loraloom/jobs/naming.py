@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from loraloom.errors import UsageError
 from loraloom.jobs.settling import Given
@@ -50,5 +50,7 @@ def _name(table: Mapping[str, Given]) -> Given:
     if isinstance(trigger, str) and is_file_safe(trigger) and not re.search(r"\s", trigger):
         return Given(spelling="name", value=trigger)
     folder = str(table["train_data_dir"].value) if "train_data_dir" in table else "adapter"
-    name = _UNSAFE.sub("_", _REPEATS.sub("", Path(folder).resolve().name)).strip(" .")
+    name = _UNSAFE.sub("_", _REPEATS.sub("", os.path.basename(os.path.realpath(folder)))).strip(
+        " ."
+    )
     return Given(spelling="name", value=name if is_file_safe(name) else "adapter")

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from pathlib import Path
 from typing import Any, final
 
 from loraloom.data.caption import with_trigger
 from loraloom.data.scan import Scan, scan
-from loraloom.errors import OutputError
+from loraloom.errors import OutputError, UsageError
 from loraloom.events import Event, Warned
+from loraloom.formats.excerpt import excerpt
+from loraloom.formats.obstacle import require_writable, unwritable
+from loraloom.jobs.adapter_files import are_folders, epoch_path, final_path, step_of, step_path
 from loraloom.jobs.recipe import AdapterOptions, Recipe
+from loraloom.jobs.sample_prompts import parse_sample_prompt
+from loraloom.models.geometry import Geometry
 
 
 @final
@@ -41,6 +47,29 @@ class AdapterPlan:
         if training.max_train_epochs is not None:
             return training.max_train_epochs * self.steps_per_epoch
         return training.max_train_steps
+
+    def path_after(self, recipe: Recipe, step: int) -> Path | None:
+        """Return the file that is written after a step, None if none is due.
+
+        At an adapter's last step it is the finished adapter's; otherwise a file by steps goes
+        before one by epochs.
+        """
+        name, epoch = self.options.name, self.steps_per_epoch
+        if step >= self.steps:
+            return final_path(recipe, name)
+        if is_due(step, recipe.save_every_n_steps):
+            return step_path(recipe, name, step)
+        if is_due(step, recipe.save_every_n_epochs, epoch):
+            return epoch_path(recipe, name, step // epoch)
+        return None
+
+    def will_write(self, recipe: Recipe, path: Path) -> bool:
+        """Tell whether a path is one of the files that training this adapter writes."""
+        name = self.options.name
+        if path == final_path(recipe, name):
+            return True
+        step = step_of(recipe, name, path, self.steps_per_epoch)
+        return bool(step) and path == self.path_after(recipe, min(step, self.steps))
 
     def summary(self) -> Mapping[str, Any]:
         """Return the plan as plain data."""
@@ -85,6 +114,37 @@ class Plan:
         """The adapter files that will be there at the end."""
         return tuple(final_path(self.recipe, plan.options.name) for plan in self.adapters)
 
+    def check_outputs(self) -> None:
+        """Raise OutputError for what the run would write and cannot, or what would be lost.
+
+        Files of an earlier run may be there if they are to be overwritten; a folder in the place
+        of a file may not. Two adapters that would write one file are a `UsageError`.
+        """
+        recipe, folders = self.recipe, are_folders(self.recipe)
+        for one, other in permutations(self.adapters, 2):
+            if one.will_write(recipe, final_path(recipe, other.options.name)):
+                names = {"name": one.options.name, "other": other.options.name}
+                raise UsageError("recipe.name_taken", **names)
+        present = [
+            path
+            for path in _listed(recipe.output_dir)
+            if path == recipe.run_dir or any(a.will_write(recipe, path) for a in self.adapters)
+        ]
+        if present and not recipe.overwrite:
+            raise OutputError("train.output_exists", paths=excerpt(present), count=len(present))
+        for path in dict.fromkeys((recipe.run_dir, *self.files, *present)):
+            require_writable(path, folder=folders or path == recipe.run_dir)
+
+    def check_fit(self, geometry: Geometry) -> None:
+        """Raise UsageError for a size, a layer or a number of steps that the base does not have."""
+        side = geometry.resolution
+        for options in (adapter.options for adapter in self.adapters):
+            geometry.latent_shape(*(options.data.resolution or (side, side)))
+            geometry.check_clip_skip(options.training.clip_skip)
+        for prompt in map(parse_sample_prompt, self.recipe.sample_prompts):
+            geometry.latent_shape(prompt.width or side, prompt.height or side)
+            geometry.check_steps(prompt.steps)
+
     def findings(self) -> Iterator[Event]:
         """Yield what was noticed in the training folders."""
         for adapter in self.adapters:
@@ -103,7 +163,7 @@ class Plan:
 
 
 def make_plan(recipe: Recipe) -> Plan:
-    """Read the training folders and check that no earlier output would be lost."""
+    """Read the training folders, and check that the run can write and would lose nothing."""
     plans = tuple(
         AdapterPlan(
             options,
@@ -117,23 +177,20 @@ def make_plan(recipe: Recipe) -> Plan:
         for options in recipe.adapters
     )
     plan = Plan(recipe, plans)
-    taken = [path for path in (*plan.files, recipe.run_dir) if path.exists()]
-    if taken and not recipe.overwrite:
-        raise OutputError("train.output_exists", path=taken[0], count=len(taken))
+    plan.check_outputs()
     return plan
 
 
-def final_path(recipe: Recipe, name: str) -> Path:
-    """Return where a finished adapter is written: a file, or a folder in PEFT's format."""
-    suffix = "" if recipe.save_format == "peft" else ".safetensors"
-    return recipe.output_dir / f"{name}{suffix}"
+def is_due(step: int, every: int | None, unit: int = 1) -> bool:
+    """Tell whether something is due after a step that is done every so many units of steps."""
+    return every is not None and step % (every * unit) == 0
 
 
-def step_path(recipe: Recipe, name: str, step: int) -> Path:
-    """Return where an adapter is written on its way, as kohya's trainer names it."""
-    return final_path(recipe, f"{name}-step{step:08d}")
-
-
-def epoch_path(recipe: Recipe, name: str, epoch: int) -> Path:
-    """Return where an adapter is written after an epoch, as kohya's trainer names it."""
-    return final_path(recipe, f"{name}-{epoch:06d}")
+def _listed(folder: Path) -> Sequence[Path]:
+    """Return what lies in a folder, sorted; nothing where there is none."""
+    try:
+        return sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+    except OSError as error:
+        raise unwritable(folder, error) from error

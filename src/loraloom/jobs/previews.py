@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import final
 
+import torch
+
 from loraloom.adapters.attachment import Attachment
-from loraloom.events import Event, Sampled
+from loraloom.events import Event, Sampled, Warned
 from loraloom.generation.images import to_pictures, write_png
 from loraloom.generation.request import ImageRequest, SamplingSettings
 from loraloom.generation.sampling import sample
@@ -33,7 +35,9 @@ class Previews:
             for number, prompt in enumerate(self._prompts):
                 yield self._draw_one(name, number, prompt, step)
 
-    def _draw_one(self, name: str, number: int, prompt: SamplePrompt, step: int) -> Sampled:
+    def _draw_one(
+        self, name: str, number: int, prompt: SamplePrompt, step: int
+    ) -> Sampled | Warned:
         model = self._model
         seed = self._seeds[name] if prompt.seed is None else prompt.seed
         settings = SamplingSettings(
@@ -50,6 +54,10 @@ class Previews:
         )
         pixels = sample(model, self._attachment, [request], settings)
         assert pixels is not None  # Nothing asks it to stop.
+        if not bool(torch.isfinite(pixels).all()):
+            # The adapter is breaking, or half precision overflowed; the run must not end for it.
+            details = {"adapter": name, "step": step, "prompt": prompt.prompt}
+            return Warned(code="samples.not_finite", details=details)
         path = self._folder / f"{name}_{step:08d}_{number:02d}_{seed}.png"
         words = (
             f"{prompt.prompt}\nSteps: {prompt.steps}, CFG scale: {prompt.cfg_scale}, Seed: {seed}"

@@ -19,25 +19,11 @@ from loraloom.jobs.naming import named
 from loraloom.jobs.sample_prompts import parse_sample_prompt
 from loraloom.jobs.settling import collect, raise_all, settle
 from loraloom.jobs.toml import lines_of
+from loraloom.models.options import DeviceName, ModelName, Precision, precision
 from loraloom.options import AbstractOptions, option
 from loraloom.training.options import NetworkOptions, OptimizerOptions, TrainingOptions
 
-Precision = Literal["auto", "fp32", "fp16", "bf16"]
-
-_PRECISIONS: Final = {
-    "no": "fp32",
-    "float": "fp32",
-    "float32": "fp32",
-    "half": "fp16",
-    "float16": "fp16",
-    "bfloat16": "bf16",
-}
 _ONCE: Final = ("overwrite", "dry_run")
-
-
-def precision(value: Any) -> Any:
-    """Read the other names of floating-point types; "no" is kohya's for 32 bits."""
-    return _PRECISIONS.get(value.lower(), value.lower()) if isinstance(value, str) else value
 
 
 def _prompts(value: Any) -> Any:
@@ -78,13 +64,7 @@ class AdapterOptions(AbstractOptions):
 class Recipe(AbstractOptions):
     """The options of the run, and one or several adapters trained in it over one frozen base."""
 
-    pretrained_model_name_or_path: str = option(
-        en="Base model: playground (comes with the package), a folder, a checkpoint file, or a "
-        "name on the hub.",
-        ko="기본 모델: playground(패키지에 포함), 폴더, 체크포인트 파일 또는 허브의 이름.",
-        aliases=("model", "m", "name_or_path", "base_model"),
-        min_length=1,
-    )
+    pretrained_model_name_or_path: ModelName
     output_dir: Path = option(
         Path("output"),
         en="Folder that receives the adapter files and the run's own folder.",
@@ -155,19 +135,8 @@ class Recipe(AbstractOptions):
         en="Draw the sample prompts before the first step too, to see the base alone.",
         ko="첫 스텝 전에도 샘플을 그려 기본 모델만의 결과를 봅니다.",
     )
-    device: str = option(
-        "auto",
-        en="Where to compute: auto, cpu, cuda, cuda:1 or mps.",
-        ko="계산할 장치: auto, cpu, cuda, cuda:1, mps.",
-    )
-    mixed_precision: Annotated[Precision, BeforeValidator(precision)] = option(
-        "auto",
-        en="Number type of the frozen base; auto takes bf16 where the device is good at it, and "
-        "fp32 elsewhere. What is trained stays in fp32.",
-        ko="고정된 기본 모델의 수 형식. auto는 장치가 잘 지원하면 bf16, 아니면 fp32를 씁니다. "
-        "학습하는 값은 fp32로 유지합니다.",
-        aliases=("dtype",),
-    )
+    device: DeviceName = "auto"
+    mixed_precision: Precision = "auto"
     overwrite: bool = option(
         False,
         en="Replace files of an earlier run that has the same name.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -39,11 +40,14 @@ _FIELDS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = MappingProxyTyp
 )
 """Letter -> field and its type."""
 
+_LEAST: Final[Mapping[str, int]] = MappingProxyType({"w": 1, "h": 1, "d": 0, "s": 1})
+
 
 def parse_sample_prompt(line: str) -> SamplePrompt:
     """Read `a red ball --n blurry --w 512 --h 512 --d 1 --l 7.5 --s 20`.
 
-    A letter that is not known, or a value that is no number where one belongs, is a `UsageError`.
+    A letter that is not known, a value that is no finite number where one belongs, or one out of
+    range, is a `UsageError`.
     """
     prompt, *rest = _OPTION.split(f" {line.strip()}")
     values: dict[str, Any] = {}
@@ -54,6 +58,17 @@ def parse_sample_prompt(line: str) -> SamplePrompt:
         field, kind = _FIELDS[letter]
         try:
             values[field] = kind(text.strip())
+            _check(letter, values[field], line)
         except ValueError as error:
             raise UsageError("samples.number", option=f"--{letter}", line=line) from error
     return SamplePrompt(prompt=prompt.strip(), **values)
+
+
+def _check(letter: str, value: Any, line: str) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError
+    if letter in _LEAST and not _LEAST[letter] <= value < 2**63:
+        bounds = f"≥ {_LEAST[letter]}, < 2^63"
+        raise UsageError(
+            "samples.range", option=f"--{letter}", value=value, bounds=bounds, line=line
+        )

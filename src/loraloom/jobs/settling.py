@@ -212,6 +212,8 @@ def _alike(word: str) -> str:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, str) and not value.isprintable():
+        return repr(value)
     if isinstance(value, str):
         return f'"{value}"' if not value or " " in value else value
     if isinstance(value, bool):

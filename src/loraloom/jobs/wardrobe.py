@@ -9,12 +9,13 @@ from typing import Self, final
 
 from loraloom.adapters.adapter import Adapter
 from loraloom.adapters.attachment import Attachment, attach
-from loraloom.errors import ModelError, UsageError
+from loraloom.errors import UsageError
 from loraloom.formats.files import read_adapter
 from loraloom.formats.hashes import hash_file
 from loraloom.formats.header import read_header
 from loraloom.formats.source import locate
 from loraloom.generation.prompt import LoraTag
+from loraloom.jobs.lora_check import require_family
 from loraloom.models.model import AbstractModel
 
 
@@ -27,12 +28,16 @@ class Wardrobe:
     hashes: Mapping[str, str]
 
     @classmethod
-    def of(cls, model: AbstractModel, files: Mapping[str, Path]) -> Self:
-        """Read all files and put them on at strength 0.
+    def of(
+        cls, model: AbstractModel, files: Mapping[str, Path], adapters: Mapping[str, Adapter]
+    ) -> Self:
+        """Put what was read from these files on a model, at strength 0.
 
-        A file that cannot be read or belongs to another architecture is a `ModelError`.
+        An adapter of another architecture is a `ModelError`.
         """
-        adapters = {name: _fitting(name, path, model) for name, path in files.items()}
+        for name, adapter in adapters.items():
+            family = adapter.card.family
+            require_family(name, files[name], family, model.name, model.family)
         hashes = {name: _hash(adapter, files[name]) for name, adapter in adapters.items()}
         return cls(attach(model.networks, adapters, 0.0), hashes)
 
@@ -55,19 +60,12 @@ class Wardrobe:
         return {tag.name: self.hashes[tag.name] for tag in tags}
 
 
-def _fitting(name: str, path: Path, model: AbstractModel) -> Adapter:
-    adapter = read_adapter(path)
-    family = adapter.card.family
-    if family and family != model.family:
-        raise ModelError(
-            "wardrobe.family",
-            name=name,
-            path=path,
-            family=family,
-            model=model.name,
-            expected=model.family,
-        )
-    return adapter
+def read_loras(files: Mapping[str, Path]) -> dict[str, Adapter]:
+    """Return the adapters of files, by the same names; one that cannot be read is a `ModelError`.
+
+    It needs no model, so that a file can be found broken before one is loaded.
+    """
+    return {name: read_adapter(path) for name, path in files.items()}
 
 
 def _hash(adapter: Adapter, path: Path) -> str:

@@ -21,10 +21,6 @@ class Conditioning:
     def __len__(self) -> int:
         return self.states.shape[0]
 
-    def rows(self, index: Tensor | Sequence[int] | slice) -> Self:
-        """Return some of the rows, in the order of `index`."""
-        return type(self)(self.states[index])
-
     @classmethod
     def joined(cls, batches: Sequence[Conditioning]) -> Self:
         """Return all rows of several batches, one after the other."""

@@ -11,6 +11,7 @@ from jaxtyping import Float, Real
 from torch import Tensor, nn
 
 from loraloom.models.conditioning import Conditioning
+from loraloom.models.geometry import Geometry
 from loraloom.models.noising import Noising
 
 Pixels = Float[Tensor, "batch 3 height width"]
@@ -39,13 +40,18 @@ class AbstractModel(ABC):
 
     @property
     @abstractmethod
-    def resolution(self) -> int:
-        """The side of the square pictures that the model was made for, in pixels."""
+    def geometry(self) -> Geometry:
+        """The sizes that can be asked of the model."""
 
     @property
-    @abstractmethod
+    def resolution(self) -> int:
+        """The side of the square pictures that the model was made for, in pixels."""
+        return self.geometry.resolution
+
+    @property
     def resolution_step(self) -> int:
         """Width and height must be multiples of this, in pixels."""
+        return self.geometry.resolution_step
 
     @property
     @abstractmethod
@@ -61,9 +67,9 @@ class AbstractModel(ABC):
     def base_hash(self) -> str:
         """Return a hash of the base's weights, the same for the same weights wherever they lie."""
 
-    @abstractmethod
     def latent_shape(self, width: int, height: int) -> tuple[int, int, int]:
         """Return (channels, height, width) of the latents of a picture; wrong sizes are errors."""
+        return self.geometry.latent_shape(width, height)
 
     @abstractmethod
     def encode_image(self, pixels: Pixels) -> tuple[Latents, Latents]:

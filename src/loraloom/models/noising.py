@@ -4,19 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, final
+from types import MappingProxyType
+from typing import Any, Final, Literal, final
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from loraloom.errors import ModelError
+from loraloom.models.schedule import schedule_of
 
 Latents = Float[Tensor, "batch channels height width"]
 Timesteps = Int[Tensor, " batch"]
 
 _SETTINGS = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule")
 _SPACING = ("timestep_spacing", "steps_offset")
+
+_BETAS: Final[Mapping[str, Callable[[float, float, int], Tensor]]] = MappingProxyType(
+    {
+        "linear": lambda start, end, steps: torch.linspace(start, end, steps, dtype=torch.float32),
+        "scaled_linear": lambda start, end, steps: (
+            torch.linspace(start**0.5, end**0.5, steps, dtype=torch.float32) ** 2
+        ),
+    }
+)
+"""Name in configurations -> beta by timestep, from its first and last value."""
 
 
 @final
@@ -37,25 +48,17 @@ class Noising:
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Noising:
         """Build from a diffusers scheduler configuration; an unknown one is a `ModelError`."""
-        prediction = config.get("prediction_type", "epsilon")
-        schedule = config.get("beta_schedule")
-        steps, start, end = (config.get(key, 0) for key in _SETTINGS[:3])
-        known: dict[Any, Callable[[], Tensor]] = {
-            "linear": lambda: torch.linspace(start, end, steps, dtype=torch.float32),
-            "scaled_linear": lambda: (
-                torch.linspace(start**0.5, end**0.5, steps, dtype=torch.float32) ** 2
-            ),
-        }
-        reshaped = config.get("trained_betas") is not None or config.get("rescale_betas_zero_snr")
-        if reshaped or schedule not in known or prediction not in ("epsilon", "v_prediction"):
-            raise ModelError("model.noising", schedule=schedule, prediction=prediction)
+        schedule = schedule_of(config)
+        beta = _BETAS[schedule.beta_schedule](
+            schedule.beta_start, schedule.beta_end, schedule.num_train_timesteps
+        )
         return cls(
-            signal=torch.cumprod(1 - known[schedule](), dim=0),
-            prediction=prediction,
+            signal=torch.cumprod(1 - beta, dim=0),
+            prediction="epsilon" if schedule.prediction_type == "epsilon" else "v_prediction",
             settings={
                 **{key: config[key] for key in _SETTINGS},
                 **{key: config[key] for key in _SPACING if key in config},
-                "prediction_type": prediction,
+                "prediction_type": schedule.prediction_type,
             },
         )
 

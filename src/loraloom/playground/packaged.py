@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from loraloom.errors import SetupError
+
+PLAYGROUND: Final = "playground"
+"""The name of the base that comes with the package."""
 
 _WEIGHTS = Path(__file__).parent / "weights"
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from loraloom.adapters.attachment import Attachment
-from loraloom.events import Event, Stepped
+from loraloom.errors import Diverged
+from loraloom.events import Event, Stepped, Warned
 from loraloom.models.conditioning import Conditioning
 from loraloom.models.model import AbstractModel
 from loraloom.training.objective import Noised, draw_noise, losses
@@ -31,26 +32,49 @@ def train(
 
     Every step packs the rows of all adapters that are not finished into one batch, each row worn
     by its own adapter alone. The loss of an adapter is the mean over its own rows and gradients
-    cannot cross rows, so each comes out as if it were trained alone, up to rounding. A gradient
-    that is not finite is `Diverged`.
+    cannot cross rows, so each comes out as if it were trained alone, up to rounding.
+
+    So one whose loss or gradient is not finite leaves alone: the step is not taken, and the others
+    go on. When they are done, or were asked to stop, the first such error (`Diverged`) is raised.
     """
-    total = max((trainee.tuning.steps for trainee in trainees), default=0)
-    for step in range(1, total + 1):
-        active = [trainee for trainee in trainees if not trainee.finished]
+    step = 0
+    while active := [trainee for trainee in trainees if trainee.active]:
+        step += 1
         rates = {trainee.name: trainee.learning_rate for trainee in active}
         means = _gradients(model, attachment, active)
-        norms = {trainee.name: trainee.update() for trainee in active}
-        yield Stepped(
-            step=step,
-            total=total,
-            epoch=max(trainee.epoch for trainee in active),
-            losses=means,
-            learning_rates=rates,
-            gradient_norms=norms,
-        )
-        yield from after_step(step, active)
+        norms, warnings = _update(active, means)
+        taken = [trainee for trainee in active if trainee.failure is None]
+        if any(trainee.active for trainee in trainees):
+            yield from warnings
+        if taken:
+            yield Stepped(
+                step=step,
+                total=max(trainee.tuning.steps for trainee in taken),
+                epoch=max(trainee.epoch for trainee in taken),
+                losses={trainee.name: means[trainee.name] for trainee in taken},
+                learning_rates={trainee.name: rates[trainee.name] for trainee in taken},
+                gradient_norms=norms,
+            )
+            yield from after_step(step, taken)
         if stop():
-            return
+            break
+    for trainee in trainees:
+        if trainee.failure is not None:
+            raise trainee.failure
+
+
+def _update(
+    active: Sequence[Trainee], means: Mapping[str, float]
+) -> tuple[dict[str, float], list[Warned]]:
+    """Let each take its step; return the gradients' norms, and what became of those that broke."""
+    norms: dict[str, float] = {}
+    warnings: list[Warned] = []
+    for trainee in active:
+        try:
+            norms[trainee.name] = trainee.update(means[trainee.name])
+        except Diverged as error:
+            warnings.append(trainee.fail(error))
+    return norms, warnings
 
 
 def _gradients(

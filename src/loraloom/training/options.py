@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self, final
 from pydantic import BeforeValidator, model_validator
 
 from loraloom.errors import UsageError
+from loraloom.models.options import ClipSkip
 from loraloom.options import AbstractOptions, option
 
 Scheduler = Literal["constant", "constant_with_warmup", "linear", "cosine"]
@@ -248,11 +249,4 @@ class TrainingOptions(AbstractOptions):
         ge=0,
         hidden=True,
     )
-    clip_skip: int = option(
-        1,
-        en="Layer of the text encoder that is read, counted from the end: 1 is the last.",
-        ko="텍스트 인코더에서 읽는 층. 끝에서부터 세며 1이 마지막 층입니다.",
-        unit="layers",
-        ge=1,
-        hidden=True,
-    )
+    clip_skip: ClipSkip = 1

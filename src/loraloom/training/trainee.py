@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, final, runtime_checkable
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from loraloom.adapters.attachment import Attachment
 from loraloom.errors import Diverged
+from loraloom.events import Warned
 from loraloom.models.conditioning import Conditioning
 from loraloom.models.model import Latents
 from loraloom.training.optimizers import OPTIMIZERS, ParameterGroup
@@ -77,6 +79,7 @@ class Trainee:
         self.encode = encode
         self.step = 0
         self.epoch = 1
+        self.failure: Diverged | None = None
         groups = [
             ParameterGroup(tuple(attachment.parameters(name, part)), rate)
             for part, rate in tuning.learning_rates.items()
@@ -91,15 +94,23 @@ class Trainee:
         return self.step >= self.tuning.steps
 
     @property
+    def active(self) -> bool:
+        """Whether it takes part in the next step: it is neither finished nor broken."""
+        return self.failure is None and not self.finished
+
+    @property
     def learning_rate(self) -> float:
         """The learning rate of the next step; the U-Net's where it is trained."""
         return self._peaks[0] * self._factor()
 
-    def update(self) -> float:
-        """Clip the gradients, take one step, and return the gradients' norm before clipping."""
+    def update(self, loss: float) -> float:
+        """Clip the gradients, take one step, and return the gradients' norm before clipping.
+
+        A `loss` or a gradient that is not finite is `Diverged`, and no step is taken.
+        """
         limit = self.tuning.max_gradient_norm or float("inf")
         norm: Tensor = nn.utils.clip_grad_norm_(self._parameters, limit)
-        if not torch.isfinite(norm):
+        if not (math.isfinite(loss) and torch.isfinite(norm)):
             raise Diverged("train.diverged", adapter=self.name, step=self.step + 1)
         factor = self._factor()
         for group, peak in zip(self._optimizer.param_groups, self._peaks, strict=True):
@@ -108,6 +119,12 @@ class Trainee:
         self._optimizer.zero_grad()
         self.step += 1
         return norm.item()
+
+    def fail(self, error: Diverged) -> Warned:
+        """Leave the run because of an error; return it as what others in the run are told."""
+        self.failure = error
+        self._optimizer.zero_grad()
+        return Warned(code=error.code, details=error.details)
 
     def _factor(self) -> float:
         schedule = SCHEDULES[self.tuning.schedule]

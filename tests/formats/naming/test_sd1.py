@@ -6,15 +6,12 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 from torch import nn
-from transformers import CLIPTextConfig, CLIPTextModel
 
 from loraloom.adapters.site import Site, canonical_path
 from loraloom.formats.naming.sd1 import SD1
 from loraloom.formats.naming.table import FAMILIES, family_of, part_of
 
-
-def _stable_diffusion_1_5() -> nn.Module:
-    return UNet2DConditionModel(cross_attention_dim=768)
+from ...sd15 import sd15_text_encoder, sd15_unet
 
 
 def _unusual() -> nn.Module:
@@ -28,10 +25,6 @@ def _unusual() -> nn.Module:
     )
 
 
-def _text_encoder() -> nn.Module:
-    return CLIPTextModel(CLIPTextConfig(num_hidden_layers=12))
-
-
 def _paths(network: nn.Module) -> list[str]:
     return [p for p, m in network.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)]
 
@@ -39,9 +32,9 @@ def _paths(network: nn.Module) -> list[str]:
 @pytest.mark.parametrize(
     ("part", "build", "count"),
     [
-        ("unet", _stable_diffusion_1_5, 282),
+        ("unet", sd15_unet, 282),
         ("unet", _unusual, 420),
-        ("text_encoder", _text_encoder, 72),
+        ("text_encoder", sd15_text_encoder, 72),
     ],
 )
 def test_every_layer_has_one_flat_name_and_comes_back(part, build, count):

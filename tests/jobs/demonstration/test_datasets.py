@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image
 
 from loraloom.data.scan import scan
+from loraloom.events import Advanced, Event
 from loraloom.jobs.demonstration.datasets import IMAGES, UNSEEN, StyleFolder, write_folder
 from loraloom.jobs.demonstration.questions import base_questions, style_questions
 from loraloom.playground.scenes import is_held_out
 
 
-def test_a_folder_is_kohyas_and_shows_no_unseen_object(tmp_path: Path) -> None:
-    *counts, folder = write_folder("watercolor", tmp_path, seed=3)
+def test_a_folder_is_kohyas_and_shows_no_unseen_object(
+    tmp_path: Path, finish: Callable[..., tuple[list[Event], StyleFolder]]
+) -> None:
+    events, folder = finish(write_folder("watercolor", tmp_path, seed=3))
+    counts = [event.done for event in events if isinstance(event, Advanced)]
     assert counts == list(range(1, IMAGES + 1))
-    assert isinstance(folder, StyleFolder)
     found = scan(folder.parent, trigger=folder.trigger)
     assert found.findings == ()
     assert len(found.examples) == IMAGES == 24

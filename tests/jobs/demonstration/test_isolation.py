@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from PIL import Image
 
 from loraloom.evaluation.report import Isolation
+from loraloom.events import Event, PhaseStarted
 from loraloom.jobs.demonstration.isolation import measure_isolation
 from loraloom.jobs.plan import make_plan
 from loraloom.jobs.recipe import Recipe
 from loraloom.models.load import load_model
 
 
-def test_packed_training_is_solo_training(tiny_base: Path, tmp_path: Path) -> None:
+def test_packed_training_is_solo_training(
+    tiny_base: Path, tmp_path: Path, finish: Callable[..., tuple[list[Event], Isolation]]
+) -> None:
     tables = []
     for number, colour in enumerate(("red", "green")):
         folder = tmp_path / colour
@@ -38,8 +42,9 @@ def test_packed_training_is_solo_training(tiny_base: Path, tmp_path: Path) -> No
     )
     plans = make_plan(recipe).adapters
     models = {dtype: load_model(tiny_base, dtype=dtype) for dtype in (torch.float64, torch.float32)}
-    result = list(measure_isolation(models, plans))[-1]
-    assert isinstance(result, Isolation)
+    events, result = finish(measure_isolation(models, plans))
+    latents = [event for event in events if event == PhaseStarted(phase="latents", total=6)]
+    assert len(latents) == 1, "all precisions learn from the same"
     assert (result.adapters, result.batch_size) == (2, 2)
     assert result.tensors > 2 * 50
     assert result.float64.difference <= 1e-9

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -71,8 +71,10 @@ class Column:
         return ImageRequest(prompt=self.triggers + prompt, seed=seed, strengths=worn)
 
 
-def compare(model: AbstractModel, attachment: Attachment, root: Path) -> Iterator[Event | Grid]:
-    """Draw every prompt through every mix, all mixes of a row in one batch; yield the grid last."""
+def compare(
+    model: AbstractModel, attachment: Attachment, root: Path
+) -> Generator[Event, None, Grid]:
+    """Draw every prompt through every mix, all mixes of a row in one batch; return the grid."""
     columns = [Column(mix) for mix in _COLUMNS]
     yield PhaseStarted(phase="comparison", total=len(_ROWS) * len(columns))
     rows: list[GridRow] = []
@@ -99,7 +101,7 @@ def compare(model: AbstractModel, attachment: Attachment, root: Path) -> Iterato
     picture = draw_grid(drawn, [Label(prompt, f"seed {seed}") for prompt, seed in _ROWS], labels)
     write_png(picture, sheet, "LoraLoom", overwrite=True)
     yield Saved(path=sheet, what="grid")
-    yield Grid(
+    return Grid(
         columns=tuple(GridColumn(label=c.label or "base", addition=c.tags) for c in columns),
         rows=tuple(rows),
         sheet=Picture(path=sheet.name, alt="prompts by mixes"),

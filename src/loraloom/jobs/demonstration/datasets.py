@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from loraloom.errors import OutputError
+from loraloom.events import Advanced, Event, PhaseStarted
 from loraloom.playground.captions import plain_prompt
 from loraloom.playground.scenes import OBJECTS, sample_scene
 from loraloom.playground.styles import STYLES, render
@@ -43,12 +44,14 @@ class StyleFolder:
     captions: tuple[str, ...]
 
 
-def write_folder(style: str, root: Path, seed: int) -> Iterator[int | StyleFolder]:
-    """Draw one style's pictures with captions, yielding how many are done, then the folder.
+def write_folder(style: str, root: Path, seed: int) -> Generator[Event, None, StyleFolder]:
+    """Draw one style's pictures with captions and return their folder.
 
     Every object in turn, one thing each, colours and places at random; captions name what is to
     be seen and not the style, which the trigger stands for.
     """
+    phase = f"draw {style}"
+    yield PhaseStarted(phase=phase, total=IMAGES)
     trigger = STYLES[style].trigger or style
     folder = root / style / f"{_REPEATS}_{trigger}"
     generator = np.random.default_rng([seed, list(STYLES).index(style)])
@@ -68,10 +71,10 @@ def write_folder(style: str, root: Path, seed: int) -> Iterator[int | StyleFolde
             path.with_suffix(".txt").write_text(f"{caption}\n", encoding="utf-8")
             pictures.append(path)
             captions.append(caption)
-            yield number + 1
+            yield Advanced(phase=phase, done=number + 1)
     except OSError as error:
         raise OutputError("output.unwritable", path=folder, reason=error) from error
-    yield StyleFolder(
+    return StyleFolder(
         style=style,
         trigger=trigger,
         parent=folder.parent,

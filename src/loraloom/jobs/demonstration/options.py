@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, final
 
+from loraloom.models.options import DeviceName
 from loraloom.options import AbstractOptions, option
 
 
@@ -29,11 +30,7 @@ class DemoOptions(AbstractOptions):
         ko="모든 무작위 선택을 고정하는 수.",
         ge=0,
     )
-    device: str = option(
-        "auto",
-        en="Where to compute: auto, cpu, cuda or mps.",
-        ko="계산할 장치: auto, cpu, cuda, mps.",
-    )
+    device: DeviceName = "auto"
     lang: Literal["en", "ko"] = option(
         "en",
         en="Language of the report.",

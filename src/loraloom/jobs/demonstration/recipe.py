@@ -15,11 +15,11 @@ _SETTINGS: Final[dict[str, Any]] = {
     "network_alpha": 16,
     "conv_dim": 16,
     "conv_alpha": 16,
-    "learning_rate": 1e-3,
+    "learning_rate": 2e-3,
     "lr_scheduler": "cosine",
     "lr_warmup_steps": 10,
     "train_batch_size": 8,
-    "max_train_steps": 250,
+    "max_train_steps": 150,
     "min_snr_gamma": 5,
     "caption_dropout_rate": 0.1,
 }

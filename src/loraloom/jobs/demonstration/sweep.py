@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from loraloom.adapters.attachment import Attachment
 from loraloom.evaluation.agreement import Answers, all_right, answer_share, shares_by_question
 from loraloom.evaluation.report import BaseMeasure, WeightRow
+from loraloom.events import Advanced, Event, Measured, PhaseStarted
 from loraloom.jobs.demonstration.drawing import draw, read
 from loraloom.jobs.demonstration.questions import WEIGHTS, Question
 from loraloom.models.model import AbstractModel
@@ -35,8 +36,10 @@ def sweep(
     judge: Judge,
     name: str,
     questions: Sequence[Question],
-) -> Iterator[int | Sweep]:
-    """Draw all questions at all weights; yield how many pictures are done, then the sweep."""
+) -> Generator[Event, None, Sweep]:
+    """Draw all questions at all weights, let the judge read them, and return what it saw."""
+    phase = f"measure {name}"
+    yield PhaseStarted(phase=phase, total=len(questions) * len(WEIGHTS))
     rows: list[WeightRow] = []
     strip: list[tuple[float, Tensor]] = []
     at_zero: list[Tensor] = []
@@ -49,8 +52,7 @@ def sweep(
             if weight == 0:
                 at_zero.append(pixels)
             answers += read(judge, pixels)
-            done += len(pixels)
-            yield done
+            yield Advanced(phase=phase, done=(done := done + len(pixels)))
         shares = shares_by_question(answers, [question.asked for question in questions])
         rows.append(
             WeightRow(
@@ -61,22 +63,27 @@ def sweep(
                 background=shares["background"],
             )
         )
-    yield Sweep(tuple(rows), tuple(strip), torch.cat(at_zero))
+    yield Measured(name=f"{name} at weight {WEIGHTS[-1]:g}", value=rows[-1].style.value)
+    return Sweep(tuple(rows), tuple(strip), torch.cat(at_zero))
 
 
 def measure_base(
     model: AbstractModel, attachment: Attachment, judge: Judge, questions: Sequence[Question]
-) -> Iterator[int | BaseMeasure]:
-    """Draw questions with the bare base; yield how many pictures are done, then the shares."""
+) -> Generator[Event, None, BaseMeasure]:
+    """Draw questions with the bare base, let the judge read them, and return what it saw."""
+    phase = "measure base"
+    yield PhaseStarted(phase=phase, total=len(questions))
     answers: list[Answers] = []
     for pixels in draw(model, attachment, questions, {}):
         answers += read(judge, pixels)
-        yield len(answers)
+        yield Advanced(phase=phase, done=len(answers))
     asked = [question.asked for question in questions]
     shares = shares_by_question(answers, asked)
-    yield BaseMeasure(
+    found = BaseMeasure(
         object=shares["object"],
         colour=shares["colour"],
         background=shares["background"],
         all=all_right(answers, asked),
     )
+    yield Measured(name="base, all right", value=found.all.value)
+    return found

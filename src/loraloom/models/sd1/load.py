@@ -9,25 +9,39 @@ Convolutions keep their channels last in memory, which is faster on processors.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors import SafetensorError
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from loraloom.errors import ModelError
+from loraloom.errors import ModelError, ran_out_of_memory
+from loraloom.models.configuration import read_object
 from loraloom.models.quiet import without_progress_bars
+from loraloom.models.sd1.parts import inspect_folder
 from loraloom.models.sd1.stable_diffusion import StableDiffusion
+
+# What the libraries raise on configurations and weights that are not what they claim to be.
+_DAMAGE: Final = (
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    RuntimeError,
+    SafetensorError,
+)
 
 
 def load_folder(
     folder: Path, title: str, device: torch.device, dtype: torch.dtype
 ) -> StableDiffusion:
     """Load the parts of a diffusers folder; a missing or broken part is a `ModelError`."""
-    _require_parts(folder)
+    inspect_folder(folder)
     settings: dict[str, Any] = {"local_files_only": True, "use_safetensors": True}
     try:
         unet: Any = UNet2DConditionModel.from_pretrained(
@@ -43,17 +57,16 @@ def load_folder(
         tokenizer = CLIPTokenizer.from_pretrained(
             folder, subfolder="tokenizer", local_files_only=True
         )
-        scheduler = json.loads(
-            (folder / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8")
-        )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except _DAMAGE as error:
+        if ran_out_of_memory(error):
+            raise
         raise ModelError("model.unreadable", path=folder, reason=error) from error
     return StableDiffusion(
         unet=unet.to(device, memory_format=torch.channels_last),
         vae=vae.to(device, memory_format=torch.channels_last),
         text_encoder=text_encoder.to(device),
         tokenizer=tokenizer,
-        scheduler_config=scheduler,
+        scheduler_config=read_object(folder / "scheduler" / "scheduler_config.json"),
         title=title,
         weight_files=tuple(sorted((folder / "unet").glob("*.safetensors"))),
     )
@@ -79,7 +92,9 @@ def load_file(
             local_files_only=config is not None,
             **source,
         )
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+    except _DAMAGE as error:
+        if ran_out_of_memory(error):
+            raise
         raise ModelError("model.single_file", path=path, reason=error) from error
     return StableDiffusion(
         unet=pipeline.unet.to(device, memory_format=torch.channels_last),
@@ -90,9 +105,3 @@ def load_file(
         title=title,
         weight_files=(path,),
     )
-
-
-def _require_parts(folder: Path) -> None:
-    for part in ("unet", "vae", "text_encoder", "tokenizer", "scheduler"):
-        if not (folder / part).is_dir():
-            raise ModelError("model.part_missing", path=folder, part=part)

@@ -14,10 +14,12 @@ import torch
 from jaxtyping import Float, Int, Real
 from torch import Tensor, nn
 
-from loraloom.errors import ModelError, UsageError
+from loraloom.errors import ModelError
 from loraloom.models.conditioning import Conditioning
+from loraloom.models.geometry import Geometry
 from loraloom.models.model import AbstractModel, Latents, Pixels
 from loraloom.models.noising import Noising
+from loraloom.models.sd1.parts import geometry_of
 
 
 @final
@@ -57,16 +59,18 @@ class StableDiffusion(AbstractModel):
         return Noising.from_config(self.scheduler_config)
 
     @property
-    def _vae_factor(self) -> int:
-        return 2 ** (len(self.vae.config["block_out_channels"]) - 1)
+    def geometry(self) -> Geometry:
+        return self._geometry
 
-    @property
-    def resolution(self) -> int:
-        return self.unet.config["sample_size"] * self._vae_factor
-
-    @property
-    def resolution_step(self) -> int:
-        return self._vae_factor * 2 ** (len(self.unet.config["block_out_channels"]) - 1)
+    @cached_property
+    def _geometry(self) -> Geometry:
+        return geometry_of(
+            unet=self.unet.config,
+            vae=self.vae.config,
+            text_encoder=self.text_encoder.config.to_dict(),
+            timesteps=self.noising.timesteps,
+            where=self.title,
+        )
 
     @property
     def device(self) -> torch.device:
@@ -83,13 +87,6 @@ class StableDiffusion(AbstractModel):
                 while chunk := file.read(1 << 20):
                     digest.update(chunk)
         return digest.hexdigest()
-
-    def latent_shape(self, width: int, height: int) -> tuple[int, int, int]:
-        step = self.resolution_step
-        if min(width, height) < step or width % step or height % step:
-            raise UsageError("model.size", width=width, height=height, step=step)
-        channels: int = self.unet.config["in_channels"]
-        return channels, height // self._vae_factor, width // self._vae_factor
 
     def encode_image(self, pixels: Pixels) -> tuple[Latents, Latents]:
         posterior = self.vae.encode(pixels.to(self.vae.device, self.vae.dtype)).latent_dist
@@ -112,9 +109,8 @@ class StableDiffusion(AbstractModel):
         ids: Int[Tensor, "batch tokens"] = tokens["input_ids"].to(self.text_encoder.device)
         if clip_skip == 1:
             return Conditioning(self.text_encoder(ids).last_hidden_state)
+        self.geometry.check_clip_skip(clip_skip)
         layers = self.text_encoder(ids, output_hidden_states=True).hidden_states
-        if not 1 <= clip_skip < len(layers):
-            raise UsageError("model.clip_skip", value=clip_skip, most=len(layers) - 1)
         # transformers 4 keeps the norm one level down.
         body = getattr(self.text_encoder, "text_model", self.text_encoder)
         states: Float[Tensor, "batch tokens width"] = body.final_layer_norm(layers[-clip_skip])

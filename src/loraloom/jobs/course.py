@@ -1,0 +1,182 @@
+"""A training run under way: the model, the steps, and the files and samples beside them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import final
+
+import torch
+
+from loraloom.adapters.adapter import Adapter
+from loraloom.adapters.attachment import Attachment, attach
+from loraloom.data.cache import LatentCache
+from loraloom.errors import Diverged
+from loraloom.events import Event, Finished, PhaseStarted, Saved, Stepped
+from loraloom.formats.excerpt import excerpt
+from loraloom.formats.files import write_adapter
+from loraloom.formats.obstacle import require_room
+from loraloom.jobs.adapter_files import final_path
+from loraloom.jobs.base_model import open_model
+from loraloom.jobs.device import DTYPES, choose_dtype
+from loraloom.jobs.plan import Plan, is_due
+from loraloom.jobs.previews import Previews
+from loraloom.jobs.run_folder import create_run_folder, recorded
+from loraloom.jobs.trainees import cache_latents, new_adapter, new_trainee
+from loraloom.models.model import AbstractModel
+from loraloom.training.loop import train
+from loraloom.training.trainee import Trainee
+
+
+def run(
+    plan: Plan, device: torch.device, stop: Callable[[], bool], started: float
+) -> Iterator[Event]:
+    """Load the model, train and save all adapters of a plan.
+
+    The run's folder is made when the first step is about to be taken, so that what goes wrong
+    before leaves nothing behind. `started` is the job's beginning on the steady clock.
+    """
+    recipe = plan.recipe
+    yield PhaseStarted(phase="model")
+    dtype = choose_dtype(recipe.mixed_precision, device)
+    model = open_model(recipe.pretrained_model_name_or_path, device, dtype)
+    plan.check_fit(model.geometry)
+    base_hash = model.base_hash()
+    fresh = {each.options.name: new_adapter(model, each, base_hash) for each in plan.adapters}
+    require_room(recipe.output_dir, _size(fresh.values(), DTYPES[recipe.save_precision]))
+    caches: Mapping[str, LatentCache] = {}
+    for event in cache_latents(model, plan.adapters):
+        if isinstance(event, Event):
+            yield event
+        else:
+            caches = event
+    create_run_folder(recipe.run_dir, recipe.to_toml())
+    yield from recorded(recipe.run_dir, _train(plan, model, fresh, caches, stop, started))
+
+
+def _size(adapters: Iterable[Adapter], dtype: torch.dtype) -> int:
+    """Return how many bytes the numbers of adapters will take in their files."""
+    deltas = (delta for adapter in adapters for delta in adapter.deltas.values())
+    numbers = sum(tensor.numel() for delta in deltas for tensor in delta.parts().values())
+    return numbers * dtype.itemsize
+
+
+def _train(
+    plan: Plan,
+    model: AbstractModel,
+    fresh: Mapping[str, Adapter],
+    caches: Mapping[str, LatentCache],
+    stop: Callable[[], bool],
+    started: float,
+) -> Iterator[Event]:
+    with attach(model.networks, fresh, 0.0, trainable=True) as attachment:
+        trainees = [
+            new_trainee(model, attachment, each, caches[each.options.name])
+            for each in plan.adapters
+        ]
+        course = _Course(plan, model, attachment, trainees)
+        yield PhaseStarted(phase="training", total=plan.steps)
+        yield from course.before()
+        with suppress(Diverged):  # Told at the end, with what became of the others.
+            for event in train(
+                model, attachment, trainees, after_step=course.after_step, stop=stop
+            ):
+                if isinstance(event, Stepped):
+                    course.losses.update(event.losses)
+                yield event
+        unfinished = [trainee for trainee in trainees if trainee.active]
+        for trainee in unfinished:
+            yield from course.save(trainee, final_path(plan.recipe, trainee.name))
+        course.require_whole()
+    yield Finished(
+        job="train",
+        seconds=time.monotonic() - started,
+        interrupted=bool(unfinished),
+        outputs=plan.files,
+    )
+
+
+@final
+class _Course:
+    """What happens beside the steps: files and samples."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        model: AbstractModel,
+        attachment: Attachment,
+        trainees: Sequence[Trainee],
+    ) -> None:
+        self.losses: dict[str, float] = {}
+        self._recipe = plan.recipe
+        self._attachment = attachment
+        self._trainees = trainees
+        self._plans = {each.options.name: each for each in plan.adapters}
+        self._previews = Previews(plan.recipe, model, attachment)
+
+    def before(self) -> Iterator[Event]:
+        """Draw the first samples if the recipe asks for them."""
+        if self._recipe.sample_at_first:
+            yield from self._previews.draw(tuple(self._plans), 0)
+
+    def after_step(self, step: int, active: Sequence[Trainee]) -> Iterator[Event]:
+        """Save and draw what is due after a step; at an adapter's last step, always."""
+        recipe = self._recipe
+        due: list[str] = []
+        for trainee in active:
+            plan = self._plans[trainee.name]
+            path = plan.path_after(recipe, step)
+            if path is not None:
+                yield from self.save(trainee, path)
+            if trainee.failure is None and (
+                trainee.finished
+                or is_due(step, recipe.sample_every_n_steps)
+                or is_due(step, recipe.sample_every_n_epochs, plan.steps_per_epoch)
+            ):
+                due.append(trainee.name)
+        yield from self._previews.draw(due, step)
+
+    def save(self, trainee: Trainee, path: Path) -> Iterator[Event]:
+        """Write one adapter as it is now; one that cannot be written as numbers leaves the run."""
+        facts = {
+            "steps": trainee.step,
+            "epoch": trainee.epoch,
+            "num_train_images": len(self._plans[trainee.name].scan.examples),
+            "loss": self.losses.get(trainee.name),
+        }
+        adapter = self._attachment.adapter(trainee.name).with_card(facts=facts)
+        precision = self._recipe.save_precision
+        try:
+            write_adapter(
+                adapter,
+                path,
+                format=self._recipe.save_format,
+                dtype=DTYPES[precision],
+                overwrite=self._recipe.overwrite,
+            )
+        except Diverged as error:
+            details = {"adapter": trainee.name, "step": trainee.step, "precision": precision}
+            failure = Diverged("train.not_savable", **details, **error.details)
+            told = trainee.fail(failure)
+            if any(other.active for other in self._trainees):
+                yield told
+        else:
+            yield Saved(path=path, what="adapter", step=trainee.step)
+
+    def require_whole(self) -> None:
+        """Raise Diverged if an adapter broke, telling which, and which are saved."""
+        failures = {each.name: each.failure for each in self._trainees if each.failure}
+        if not failures:
+            return
+        if len(self._trainees) == 1:
+            raise next(iter(failures.values()))
+        saved = [final_path(self._recipe, name) for name in self._plans if name not in failures]
+        raise Diverged(
+            "train.some_diverged" if saved else "train.all_diverged",
+            count=len(failures),
+            total=len(self._trainees),
+            broken=", ".join(f"{name} ({each.details['step']})" for name, each in failures.items()),
+            saved=excerpt(saved),
+        )

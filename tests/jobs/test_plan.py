@@ -1,0 +1,142 @@
+"""What a run is about to write, and what keeps it from starting."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from loraloom.errors import OutputError, UsageError
+from loraloom.jobs.plan import make_plan
+from loraloom.jobs.recipe import Recipe
+from loraloom.models.geometry import Geometry
+
+GEOMETRY = Geometry(
+    channels=4, latent_factor=8, resolution=128, resolution_step=32, text_layers=2, timesteps=1000
+)
+
+
+def recipe(tmp_path: Path, **more: Any) -> Recipe:
+    """Return a run of one adapter, `cat`: 4 pictures, 2 steps an epoch, 10 steps."""
+    folder = tmp_path / "pictures"
+    if not folder.exists():
+        folder.mkdir()
+        for number in range(4):
+            Image.new("RGB", (8, 8)).save(folder / f"{number}.png")
+    options = {
+        "model": "playground",
+        "data": folder,
+        "trigger": "cat",
+        "train_batch_size": 2,
+        "max_train_steps": 10,
+        "output_dir": tmp_path / "out",
+    }
+    chosen = {key: value for key, value in {**options, **more}.items() if value is not None}
+    return Recipe.load(overrides=chosen)
+
+
+def put(tmp_path: Path, *names: str) -> list[Path]:
+    paths = [tmp_path / "out" / name for name in names]
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"precious")
+    return paths
+
+
+def test_files_on_the_way_go_by_steps_before_epochs(tmp_path: Path) -> None:
+    wanted = recipe(tmp_path, save_every_n_steps=3, save_every_n_epochs=3)
+    (adapter,) = make_plan(wanted).adapters
+    assert adapter.steps_per_epoch == 2
+    written = {step: adapter.path_after(wanted, step) for step in range(1, 11)}
+    assert {step: path.name for step, path in written.items() if path} == {
+        3: "cat-step00000003.safetensors",
+        6: "cat-step00000006.safetensors",  # due by epochs too
+        9: "cat-step00000009.safetensors",
+        10: "cat.safetensors",
+    }
+    by_epochs = recipe(tmp_path, save_every_n_epochs=3)
+    (adapter,) = make_plan(by_epochs).adapters
+    assert adapter.path_after(by_epochs, 6) == tmp_path / "out" / "cat-000003.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("options", "left"),
+    [
+        ({"save_every_n_steps": 3}, "cat-step00000006.safetensors"),
+        ({"save_every_n_epochs": 2}, "cat-000002.safetensors"),
+        ({}, "cat.safetensors"),
+        ({}, "cat.run"),
+        ({"save_format": "peft", "save_every_n_steps": 5}, "cat-step00000005"),
+    ],
+)
+def test_leftovers_are_found_before_the_run(
+    tmp_path: Path, options: dict[str, Any], left: str
+) -> None:
+    (path,) = put(tmp_path, left)
+    with pytest.raises(OutputError) as caught:
+        make_plan(recipe(tmp_path, **options))
+    assert caught.value.code == "train.output_exists"
+    assert str(path) in caught.value.message("ko")
+
+
+def test_all_leftovers_are_named_in_short(tmp_path: Path) -> None:
+    put(tmp_path, *(f"cat-step0000000{step}.safetensors" for step in range(1, 8)))
+    with pytest.raises(OutputError, match=r"7 are there.*step00000001.*\(\+3\)"):
+        make_plan(recipe(tmp_path, save_every_n_steps=1))
+
+
+def test_what_the_run_does_not_write_is_no_matter(tmp_path: Path) -> None:
+    put(
+        tmp_path,
+        "cat-step00000004.safetensors",  # between two saves
+        "cat-step00000012.safetensors",  # after the last step
+        "cat-step3.safetensors",
+        "cat-000001.safetensors",
+        "cats.safetensors",
+        "cat-step00000003",
+    )
+    make_plan(recipe(tmp_path, save_every_n_steps=3))
+
+
+def test_files_are_replaced_when_asked_but_a_folder_never(tmp_path: Path) -> None:
+    put(tmp_path, "cat.safetensors", "cat-step00000003.safetensors")
+    make_plan(recipe(tmp_path, save_every_n_steps=3, overwrite=True))
+    (tmp_path / "out" / "cat-step00000006.safetensors").mkdir()
+    with pytest.raises(OutputError) as caught:
+        make_plan(recipe(tmp_path, save_every_n_steps=3, overwrite=True))
+    assert caught.value.code == "output.is_folder"
+
+
+def test_an_output_folder_that_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "out").write_bytes(b"precious")
+    with pytest.raises(OutputError) as caught:
+        make_plan(recipe(tmp_path))
+    assert caught.value.code == "output.below_file"
+
+
+def test_an_adapter_called_like_the_step_file_of_another(tmp_path: Path) -> None:
+    folder = recipe(tmp_path).adapters[0].data.train_data_dir
+    tables = [
+        {"name": name, "train_data_dir": folder, "trigger": "cat"}
+        for name in ("cat", "cat-step00000005")
+    ]
+    make_plan(recipe(tmp_path, data=None, adapters=tables))
+    with pytest.raises(UsageError, match="cat-step00000005"):
+        make_plan(recipe(tmp_path, data=None, adapters=tables, save_every_n_steps=5))
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"resolution": 130}, "multiples of 32"),
+        ({"clip_skip": 3}, "1 to 2"),
+        ({"sample_prompts": ["a cat --w 40"]}, "multiples of 32"),
+        ({"sample_prompts": ["a cat --s 1000"]}, "999 or fewer"),
+    ],
+)
+def test_what_the_base_does_not_have(tmp_path: Path, options: dict[str, Any], told: str) -> None:
+    make_plan(recipe(tmp_path)).check_fit(GEOMETRY)
+    with pytest.raises(UsageError, match=told):
+        make_plan(recipe(tmp_path, **options)).check_fit(GEOMETRY)
