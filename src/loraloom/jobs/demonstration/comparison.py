@@ -33,8 +33,8 @@ _COLUMNS: Final[tuple[Mapping[str, float], ...]] = (
     MappingProxyType({"anime": 1.0}),
     MappingProxyType({"watercolor": 1.0}),
     MappingProxyType({"cartoon": 1.0}),
-    MappingProxyType({"anime": 0.7, "watercolor": 0.7}),
-    MappingProxyType({"watercolor": 0.7, "cartoon": 0.7}),
+    MappingProxyType({"anime": 0.5, "watercolor": 0.5}),
+    MappingProxyType({"watercolor": 0.5, "cartoon": 0.5}),
 )
 
 
