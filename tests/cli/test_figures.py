@@ -66,7 +66,7 @@ def test_the_figures_are_shown_between_the_marks(figures: Figures) -> None:
     assert "| 256 | 98% (95–99) | 98% (95–99) | 98% (95–99) | 98% (95–99) |" in text
     assert "| anime | 64 | 2% | 94% (85–98) | 97% (89–99) | 97% (89–99) |" in text
     assert "1.3 × 10⁻¹⁴" in text
-    assert "All 48 pictures" in text
+    assert "The 48 pictures compared" in text
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -9,6 +9,7 @@ import pytest
 from loraloom.errors import OutputError
 from loraloom.events import Event, Finished, Stepped
 from loraloom.jobs.demo import run_demo
+from loraloom.jobs.demonstration import datasets
 from loraloom.jobs.demonstration.datasets import OFFERED, TAUGHT
 from loraloom.jobs.demonstration.options import DemoOptions
 
@@ -20,7 +21,10 @@ def test_an_earlier_report_is_not_replaced(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
 
-def test_stopped_in_training_it_keeps_the_adapters_and_makes_no_report(tmp_path: Path) -> None:
+def test_stopped_in_training_it_keeps_the_adapters_and_makes_no_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(datasets, "IMAGES", 4)
     events: list[Event] = []
 
     def stop() -> bool:
