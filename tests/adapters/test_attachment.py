@@ -124,6 +124,83 @@ def test_each_part_has_its_own_strength(zoo, make, pictures):
         _close(zoo(pictures), inverse)
 
 
+def test_each_block_has_its_own_strength_and_the_longest_prefix_wins(zoo, make, pictures):
+    adapter = make("a", 1)
+    by_layer = {site.module: site for site in adapter.deltas}
+    own = {"plain": 0.25, "tokens": -1.0, "head": 0.0}
+    pieces = [
+        Adapter(deltas={site: adapter.deltas[site]}, card=Card(family=""))
+        for site in by_layer.values()
+    ]
+    expected = _fused(zoo, pieces, [own.get(layer, 0.5) for layer in by_layer])(pictures.double())
+    strengths = {"model": 0.5, "model.plain": 0.25, "model.tokens.weight": -1.0, "model.head": 0}
+    with attach({"model": zoo}, adapter, {"a": strengths}) as attachment:
+        _close(zoo(pictures), expected)
+        attachment.set_strengths({"a": {**strengths, "model": 0.0, "": 3.0}})
+        found = zoo(pictures)
+    expected = _fused(zoo, pieces, [own.get(layer, 0.0) for layer in by_layer])(pictures.double())
+    _close(found, expected)
+
+
+def test_rows_may_differ_in_one_block_alone(zoo, make, pictures):
+    adapter, rows = make("a", 1), torch.tensor([1.0, 0.0, 0.5, -0.3])
+    strengths = {"model": 0.5, "model.tokens": rows}
+    pieces = [
+        Adapter(deltas={site: delta}, card=Card(family=""))
+        for site, delta in adapter.deltas.items()
+    ]
+    wanted = []
+    for row in range(4):
+        own = [float(rows[row]) if "tokens" in str(site) else 0.5 for site in adapter.deltas]
+        wanted.append(_fused(zoo, pieces, own)(pictures[row : row + 1].double()))
+    with attach({"model": zoo}, adapter, {"a": strengths}):
+        _close(zoo(pictures), torch.cat(wanted))
+
+
+def test_an_unknown_prefix_is_refused_and_changes_nothing(zoo, make, pictures):
+    with attach({"model": zoo}, [make("a", 1), make("b", 2)], 0.5) as attachment:
+        before = zoo(pictures)
+        with pytest.raises(UsageError) as caught:
+            attachment.set_strengths({"a": 0.0, "b": {"model.haed": 1.0}})
+        assert caught.value.code == "attach.unknown_place"
+        assert "model.head" in str(caught.value)
+        assert torch.equal(zoo(pictures), before)
+
+
+def test_attachments_add_up_and_are_closed_in_any_order(zoo, make, pictures):
+    base, one, other = zoo(pictures), make("a", 1), make("b", 2, ("head", "plain"))
+    both = _fused(zoo, [one, other, other], [0.8, -0.5, 0.3])(pictures.double())
+    last = _fused(zoo, [other], [0.3])(pictures.double())
+    first = attach({"model": zoo}, one, 0.8)
+    second = attach({"model": zoo}, other, -0.5)
+    third = attach({"model": zoo}, other, 0.3)
+    _close(zoo(pictures), both)
+    with torch.inference_mode():
+        _close(zoo(pictures), both)
+    first.close()
+    second.close()
+    _close(zoo(pictures), last)
+    third.close()
+    assert torch.equal(zoo(pictures), base)
+
+
+def test_outputs_that_others_look_at_are_not_written(zoo, make, pictures):
+    seen = []
+    watching = zoo.head.register_forward_hook(lambda layer, inputs, y: seen.append(y))
+    with torch.no_grad():
+        zoo(pictures)
+        with attach({"model": zoo}, make("a", 1, ("head",))):
+            zoo(pictures)
+    watching.remove()
+    assert torch.equal(seen[0], seen[1])
+
+
+def test_inputs_by_keyword_are_seen(zoo, make):
+    x = torch.randn(4, 5)
+    with attach({"model": zoo}, make("a", 1, ("head",))):
+        assert torch.equal(zoo.head(input=x), zoo.head(x))
+
+
 def test_leaving_restores_the_network_bit_for_bit(zoo, make, pictures):
     base, before = zoo(pictures), copy.deepcopy(zoo.state_dict())
     attributes = {name: set(vars(module)) for name, module in zoo.named_modules()}
@@ -198,6 +275,36 @@ def test_strengths_for_another_batch_are_named(zoo, make, pictures):
     assert "model.plain.weight" in str(caught.value)
 
 
+class Places(nn.Module):
+    """A text model's beginning: a place is looked up once for all rows."""
+
+    def __init__(self):
+        super().__init__()
+        self.position_embedding = nn.Embedding(5, 3)
+
+    def forward(self, x):
+        """Add the places."""
+        return x + self.position_embedding(torch.arange(5).unsqueeze(0))
+
+
+def test_a_layer_without_a_batch_refuses_strengths_by_row(generator):
+    network, site = Places(), Site("model", "position_embedding.weight")
+    delta = Lora(
+        torch.randn(1, 3, generator=generator), torch.randn(5, 1, generator=generator), 1.0
+    )
+    adapter = Adapter(deltas={site: delta}, card=Card(family="", name="a"))
+    x = torch.randn(1, 5, 3, generator=generator)
+    with attach({"model": network}, adapter, torch.ones(1)) as attachment:
+        torch.testing.assert_close(
+            network(x), x + network.position_embedding.weight + delta.delta(None)
+        )
+        attachment.set_strengths(torch.tensor([1.0, 0.5]))
+        with pytest.raises(UsageError) as caught:
+            network(x.expand(2, 5, 3))
+    assert caught.value.code == "attach.no_batch"
+    assert "model.position_embedding.weight" in str(caught.value)
+
+
 def test_strengths_of_unknown_adapters_are_refused(zoo, make):
     with pytest.raises(UsageError) as caught:
         attach({"model": zoo}, make("a", 1), {"b": 1.0})
@@ -234,12 +341,16 @@ def test_training_keeps_the_adapters_own_precision(zoo, make):
 
 def test_what_was_attached_comes_out_again(zoo, make):
     adapter = make("a", 1)
+    words = {"<cat>": {"clip_l": torch.ones(2, 3)}}
+    adapter = Adapter(deltas=adapter.deltas, card=adapter.card, embeddings=words)
     with attach({"model": zoo}, adapter, trainable=True) as attachment:
+        assert attachment.sites("a") == tuple(adapter.deltas)
         out = attachment.adapter("a")
         for parameter in attachment.parameters("a"):
             parameter.data.zero_()
         changed = attachment.adapter("a")
     assert out.card == adapter.card
+    assert torch.equal(out.embeddings["<cat>"]["clip_l"], torch.ones(2, 3))
     for site, delta in adapter.deltas.items():
         for part, tensor in delta.parts().items():
             assert torch.equal(out.deltas[site].parts()[part], tensor)

@@ -11,13 +11,16 @@ from loraloom.adapters.lora import Lora
 from loraloom.errors import ModelError
 
 
-def _formula(down, up, alpha):
+def _formula(down, up, alpha, mid=None):
     """arXiv 2106.09685, equation 3, entry by entry of the kernel, in float64."""
     down, up = down.double(), up.double()
-    return alpha / down.shape[0] * torch.einsum("or,ri...->oi...", up.flatten(1), down)
+    scale = alpha / down.shape[0]
+    if mid is None:
+        return scale * torch.einsum("or,ri...->oi...", up.flatten(1), down)
+    return scale * torch.einsum("ab...,oa,bi->oi...", mid.double(), up.flatten(1), down.flatten(1))
 
 
-@pytest.mark.parametrize("shape", [(5, 7), (5, 7, 1, 1), (5, 7, 3, 2)])
+@pytest.mark.parametrize("shape", [(5, 7), (5, 7, 1, 1), (5, 7, 3), (5, 7, 3, 2), (5, 7, 2, 3, 2)])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
 def test_the_update_is_the_formula(shape, dtype, generator):
     down = torch.randn(3, *shape[1:], generator=generator).to(dtype)
@@ -29,6 +32,19 @@ def test_the_update_is_the_formula(shape, dtype, generator):
     torch.testing.assert_close(found.double(), _formula(down, up, 0.7), rtol=1e-5, atol=1e-6)
     assert delta.claimed_shape == shape
     assert (delta.rank, delta.alpha, delta.scale) == (3, 0.7, 0.7 / 3)
+
+
+@pytest.mark.parametrize("kernel", [(3,), (3, 2), (1, 2, 3)])
+def test_the_update_with_a_middle_factor_is_the_formula(kernel, generator):
+    ones = tuple(1 for _ in kernel)
+    down = torch.randn(3, 7, *ones, generator=generator)
+    up, mid = torch.randn(5, 3, *ones), torch.randn(3, 3, *kernel, generator=generator)
+    delta = Lora(down, up, 0.7, mid)
+    assert delta.claimed_shape == (5, 7, *kernel)
+    found = delta.delta(torch.zeros(5, 7, *kernel))
+    torch.testing.assert_close(found.double(), _formula(down, up, 0.7, mid), rtol=1e-5, atol=1e-5)
+    again = Lora.from_parts({"down": down.flatten(1), "up": up.flatten(1), "mid": mid}, 0.7)
+    assert torch.equal(again.delta(None), found)
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (5, 7, 1, 1), (5, 7, 3, 2)])
@@ -48,6 +64,13 @@ def test_fresh_factors_are_uniform_within_the_bound(generator):
     assert float(down.std()) == pytest.approx(bound / math.sqrt(3), rel=0.01)
 
 
+def test_fresh_factors_may_be_normal(generator):
+    down = Lora.fresh((8, 500), 40, 1.0, generator, initialisation="gaussian").down
+    # 20,000 draws with PEFT's deviation of 1 / rank.
+    assert float(down.std()) == pytest.approx(1 / 40, rel=0.02)
+    assert down.abs().max() > 3 / 40
+
+
 def test_a_seed_means_the_same_numbers_in_every_type():
     exact, half = (
         Lora.fresh((4, 6), 2, 1.0, torch.Generator().manual_seed(5), dtype).down
@@ -62,18 +85,49 @@ def test_without_alpha_the_scale_is_1():
     assert Lora.from_parts(parts, 0.0).scale == 0
 
 
+def test_a_pixel_is_a_linear_layer_and_the_other_way_round(generator):
+    """Files of both sorts exist for both sorts of layer."""
+    flat = Lora(torch.randn(3, 7), torch.randn(5, 3), 0.7)
+    for shape in ((5, 7, 1, 1), (5, 7, 1)):
+        assert flat.fits(shape)
+        pixel = flat.fitted(shape)
+        assert pixel.claimed_shape == shape == tuple(pixel.delta(None).shape)
+        assert torch.equal(pixel.delta(None).view(5, 7), flat.delta(None))
+        assert torch.equal(flat.delta(torch.zeros(shape)), pixel.delta(None))
+        assert pixel.fitted((5, 7)).parts()["up"].shape == (5, 3)
+        assert pixel.fitted(shape) is pixel
+    for shape in ((5, 7, 3), (7, 5), (5, 7, 1, 2), (5,)):
+        assert not flat.fits(shape)
+        with pytest.raises(ModelError, match="lora"):
+            flat.fitted(shape)
+
+
+def test_files_keep_their_own_shapes_and_types():
+    parts = {"down": torch.ones(3, 7, 1, 1).bfloat16(), "up": torch.ones(5, 3, 1, 1).half()}
+    delta = Lora.from_parts(parts, 1.0)
+    assert all(
+        delta.parts()[name].data_ptr() == tensor.data_ptr() for name, tensor in parts.items()
+    )
+    assert delta.delta(None).dtype == torch.float32
+
+
 @pytest.mark.parametrize(
-    ("down", "up"),
+    ("down", "up", "mid"),
     [
-        ((3, 4), (5, 2)),
-        ((3, 4), (5, 3, 1, 1)),
-        ((3, 4, 3, 3), (5, 3, 3, 3)),
-        ((3, 4, 3), (5, 3, 1)),
-        ((0, 4), (5, 0)),
+        ((3, 4), (5, 2), None),
+        ((3, 4), (5, 3, 1, 1), None),
+        ((3, 4, 3, 3), (5, 3, 3, 3), None),
+        ((3, 4, 3), (5, 3, 1, 1), None),
+        ((0, 4), (5, 0), None),
+        ((3,), (5,), None),
+        ((3, 4, 3, 3), (5, 3, 1, 1), (3, 3, 3, 3)),
+        ((3, 4, 1, 1), (5, 3, 1, 1), (3, 2, 3, 3)),
+        ((3, 4), (5, 3), (3, 3)),
     ],
 )
-def test_factors_that_do_not_belong_together(down, up):
+def test_factors_that_do_not_belong_together(down, up, mid):
+    shapes = {"down": down, "up": up, **({"mid": mid} if mid else {})}
     with pytest.raises(ModelError) as caught:
-        Lora.from_parts({"down": torch.ones(down), "up": torch.ones(up)}, 1.0)
-    assert caught.value.code == "adapter.lora_factors"
+        Lora.from_parts({name: torch.ones(shape) for name, shape in shapes.items()}, 1.0)
+    assert caught.value.code == "adapter.factors"
     assert str(down) in str(caught.value)

@@ -103,7 +103,7 @@ def test_the_version_is_the_package_s(capsys):
         (["generate", "a house", "--step", "x"], "cli.unknown_flag_near", "--steps"),
         (["generate", "a house", "--prompt", "b", "--model", "m"], "recipe.twice", "--prompt"),
         (["generate", "a house", "--model", "m", "--steps", "0"], "option.bounds", "≥ 1"),
-        (["lora", "info"], "cli.no_files", "lora info FILE"),
+        (["lora", "info"], "required.files", "lora info FILE"),
     ],
 )
 def test_what_is_not_understood_is_told_with_what_would_be(words, code, hint, capsys):

@@ -151,7 +151,7 @@ def test_what_attention_processors_cannot_say_is_refused(site, alpha):
         ('{"unet.r": 4, "unet.alpha_pattern": {".*.*.*.*": 2}}', "format.pattern"),
         ('{"unet.r": 8}', "format.rank"),
         ('{"unet.r": 4, "unet.use_dora": true}', "format.peft_option"),
-        ('{"unet.r": 4, "unet.init_lora_weights": "pissa"}', "format.peft_option"),
+        ('{"unet.r": 4, "unet.init_lora_weights": "pissa"}', "format.changed_base"),
     ],
 )
 def test_a_header_that_cannot_be_trusted_is_refused(entry, code):

@@ -152,13 +152,21 @@ def test_an_empty_folder(tmp_path):
     assert caught.value.code == "file.no_adapter"
 
 
-@pytest.mark.parametrize("content", [b"", b"<html>", b"\x80\x04K\x01.", b"\xff" * 100])
-def test_what_is_no_safetensors_file(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"", "file.not_safetensors"),
+        (b"<html>", "file.is_web_page"),
+        (b"\x80\x04K\x01.", "file.is_pickle"),
+        (b"\xff" * 100, "file.not_safetensors"),
+    ],
+)
+def test_what_is_no_safetensors_file(tmp_path, content, code):
     path = tmp_path / "cat.safetensors"
     path.write_bytes(content)
     with pytest.raises(ModelError) as caught:
         read_adapter(path)
-    assert caught.value.code == "file.not_safetensors"
+    assert caught.value.code == code
 
 
 def test_a_whole_model_is_no_adapter(tmp_path):
@@ -166,7 +174,7 @@ def test_a_whole_model_is_no_adapter(tmp_path):
     save_file({"model.diffusion_model.out.2.weight": torch.ones(2)}, path)
     with pytest.raises(ModelError) as caught:
         read_adapter(path)
-    assert caught.value.code == "format.unknown"
+    assert caught.value.code == "format.is_checkpoint"
     assert "model.diffusion_model.out.2.weight" in str(caught.value)
 
 

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import save, save_file
 
 from loraloom.errors import ModelError
-from loraloom.formats.header import read_header, read_number, with_metadata
+from loraloom.formats.header import read_header, read_number
 
 ENTRY = {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}
 
@@ -68,24 +68,6 @@ def test_single_numbers_are_read_without_torch(tmp_path, name):
         read_number(path, header, "two")
 
 
-def test_metadata_is_replaced_and_the_bytes_are_always_the_same():
-    tensors = {"b": torch.ones(3), "a": torch.zeros(2, dtype=torch.float16)}
-    once = with_metadata(save(tensors, {"old": "1"}), {"z": "2", "a": "한글", "m": '"\n'})
-    again = with_metadata(save(tensors), {"m": '"\n', "a": "한글", "z": "2"})
-    assert once == again
-    assert b"old" not in once
-
-
-def test_replaced_metadata_is_read_by_the_library(tmp_path):
-    path = tmp_path / "some.safetensors"
-    metadata = {"a": "한글 \x01 \\ /", "m": '"\n'}
-    path.write_bytes(with_metadata(save({"x": torch.arange(5)}), metadata))
-    with safe_open(path, "pt") as file:
-        assert file.metadata() == metadata
-        assert torch.equal(file.get_tensor("x"), torch.arange(5))
-    assert read_header(path).metadata == metadata
-
-
 @pytest.mark.parametrize("length", [0, 1, 7, 8, 20, -25, -1])
 def test_truncated(tmp_path, length):
     whole = save({"x": torch.ones(2, 3)})
@@ -93,12 +75,6 @@ def test_truncated(tmp_path, length):
     path.write_bytes(whole[:length])
     with pytest.raises(ModelError):
         read_header(path)
-
-
-def test_a_web_page_is_no_file(tmp_path):
-    path = tmp_path / "page.safetensors"
-    path.write_bytes(b"<!DOCTYPE html><html><body>Sign in to download</body></html>")
-    _refused(path, "a header of")
 
 
 def test_a_length_beyond_the_file(tmp_path):
@@ -122,10 +98,10 @@ def test_a_length_beyond_the_limit_is_refused_before_it_is_read(tmp_path):
         (b"{", "Expecting"),
         (b"\xff\xfe", "utf"),
         ("{}".encode("utf-16"), "utf"),
-        (b"[" * 100_000, "recursion"),
+        (b'{"x": ' + b"[" * 100_000, "nested too deeply"),
         (b'{"x": ' + b"1" * 5000 + b"}", "digits"),
-        (b'{"x": %b, "x": %b}' % ((json.dumps(ENTRY).encode(),) * 2), "'x' occurs twice"),
-        (b'{"__metadata__": {"a": "1", "a": "2"}}', "'a' occurs twice"),
+        (b'{"x": %b, "x": %b}' % ((json.dumps(ENTRY).encode(),) * 2), "x occurs twice"),
+        (b'{"__metadata__": {"a": "1", "a": "2"}}', "a occurs twice"),
         ({"__metadata__": {"a": 1}}, "'a' is no text"),
         ({"__metadata__": []}, "no JSON object"),
         ({"x": 5}, "malformed"),

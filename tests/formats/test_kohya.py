@@ -12,9 +12,10 @@ from loraloom.adapters.card import Card
 from loraloom.adapters.lora import Lora
 from loraloom.adapters.site import Site
 from loraloom.errors import ModelError
-from loraloom.formats.coding import decode, encode, serialise
+from loraloom.formats.coding import decode, encode
 from loraloom.formats.hashes import kohya_hashes
 from loraloom.formats.kohya import Kohya
+from loraloom.formats.tensor_file import TensorFile
 
 TO_Q = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q"
 SITE = Site("unet", "mid_block.attentions.0.transformer_blocks.0.attn1.to_q.weight")
@@ -150,7 +151,8 @@ def test_the_hashes_are_of_the_tensors_and_kohyas_part_of_the_header():
     adapter = Adapter(deltas={SITE: _linear(4, 2.0)}, card=Card(family="sd1"))
     encoded = encode(Kohya(), adapter)
     trainers = {key: text for key, text in encoded.metadata.items() if key.startswith("ss_")}
-    expected = kohya_hashes(serialise(encoded.tensors, trainers))
+    file = TensorFile(encoded.tensors, trainers)
+    expected = kohya_hashes(file.header, file.data)
     assert expected.items() <= encoded.metadata.items()
 
 
@@ -225,8 +227,9 @@ def test_a_name_without_text_model_is_read_and_kept(name):
 @pytest.mark.parametrize(
     ("tensors", "code", "words"),
     [
-        (_file() | {f"{TO_Q}.lora_mid.weight": torch.ones(4, 4)}, "format.nearly", "lora_mid"),
-        (_file(name="lora_unet_input_blocks_1_1_proj_in"), "format.unknown", "input_blocks"),
+        (_file() | {f"{TO_Q}.lora_end.weight": torch.ones(4, 4)}, "format.nearly", "lora_end"),
+        (_file() | {f"{TO_Q}.lora_mid.weight": torch.ones(4, 4)}, "adapter.factors", "mid (4, 4)"),
+        (_file(name="lora_unet_input_pots_1_1_proj_in"), "format.unknown", "input_pots"),
         (
             _file(name="lora_te_encoder_layers_0_mlp_fc1")
             | _file(name="lora_te_text_model_encoder_layers_0_mlp_fc1"),
@@ -239,7 +242,7 @@ def test_a_name_without_text_model_is_read_and_kept(name):
         (_file(torch.tensor(float("nan"))), "format.alpha", "nan"),
         (_file(rank=0), "format.shapes", "(0, 6)"),
         (_file() | {f"{TO_Q}.lora_up.weight": torch.ones(())}, "format.shapes", "up ()"),
-        (_file() | {f"{TO_Q}.lora_up.weight": torch.ones(5, 3)}, "adapter.lora_factors", "(5, 3)"),
+        (_file() | {f"{TO_Q}.lora_up.weight": torch.ones(5, 3)}, "adapter.factors", "(5, 3)"),
     ],
 )
 def test_a_broken_file_is_refused_by_name(tensors, code, words):

@@ -45,7 +45,7 @@ def test_an_old_file_is_read_and_converted(tmp_path, suffix, zipped):
     (delta,) = adapter.deltas.values()
     assert delta.scale == 0.5
     write_adapter(adapter, tmp_path / "new.safetensors")
-    assert read_adapter(tmp_path / "new.safetensors").origin.keys == adapter.origin.keys
+    assert read_adapter(tmp_path / "new.safetensors").origin.shapes == adapter.origin.shapes
 
 
 @pytest.mark.parametrize("zipped", [True, False])
@@ -55,7 +55,7 @@ def test_a_payload_is_refused_and_does_not_run(tmp_path, zipped):
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
     _refused(path, "file.pickle_refused")
     assert not mark.exists()
-    with pytest.raises(ModelError, match=r"\((posix|nt)\.mkdir\)") as caught:
+    with pytest.raises(ModelError, match=r"(posix|nt)\.mkdir") as caught:
         read_adapter(path)
     assert "weights_only" not in str(caught.value), "torch's advice is to open it unsafely"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 
@@ -11,14 +13,13 @@ from loraloom.adapters.site import Site
 from loraloom.errors import ModelError, UsageError
 from loraloom.formats.coding import decode, encode
 from loraloom.formats.contents import Contents
-from loraloom.formats.table import CODECS, codec_named, detect
+from loraloom.formats.table import CODECS, FORMATS, codec_named, detect
 
-ATTENTION = "up_blocks.1.attentions.0.transformer_blocks.0.attn2"
-# Names and scales that every codec can express.
+# Names, shapes and scales that every codec can express: the whole attention of a text encoder.
 SITES = [
-    Site("unet", f"{ATTENTION}.to_q.weight"),
-    Site("unet", f"{ATTENTION}.to_out.0.weight"),
-    Site("text_encoder", "text_model.encoder.layers.1.self_attn.v_proj.weight"),
+    Site("text_encoder", f"text_model.encoder.layers.{layer}.self_attn.{name}.weight")
+    for layer in range(12)
+    for name in ("k_proj", "v_proj", "q_proj", "out_proj")
 ]
 EVERY_CODEC = pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS.keys())
 
@@ -30,22 +31,28 @@ def common(card) -> Adapter:
     deltas = {
         site: Lora(
             torch.randn(rank, 6, generator=generator),
-            torch.randn(5, rank, generator=generator),
+            torch.randn(6, rank, generator=generator),
             float(rank),
         )
-        for rank, site in enumerate(SITES, start=1)
+        for rank, site in zip(itertools.cycle((1, 2, 3)), SITES, strict=False)
     }
     return Adapter(deltas=deltas, card=card)
 
 
-def _contents(keys):
-    return Contents(where="x", shapes={key: (2, 2) for key in keys}, metadata={})
+def _contents(encoded, *more):
+    shapes = {key: tuple(tensor.shape) for key, tensor in encoded.tensors.items()}
+    shapes |= dict.fromkeys(more, (2, 2))
+    return Contents(where="x", shapes=shapes, metadata=encoded.metadata)
+
+
+def _nameless(keys):
+    return Contents(where="x", shapes=dict.fromkeys(keys, (2, 2)), metadata={})
 
 
 def test_the_table_is_not_empty_and_names_are_right():
-    assert {"kohya", "diffusers", "peft"} <= set(CODECS)
+    assert {"kohya", "diffusers", "peft", "native"} <= set(CODECS) < set(FORMATS)
     assert all(codec.name == name and codec.description for name, codec in CODECS.items())
-    assert all(codec_named(name) is codec for name, codec in CODECS.items())
+    assert all(codec_named(name) is codec for name, codec in FORMATS.items())
 
 
 @EVERY_CODEC
@@ -70,21 +77,22 @@ def test_read_is_written_back_as_it_was(codec, common):
 
 @EVERY_CODEC
 def test_its_files_are_its_own(codec, common):
-    keys = encode(codec, common).tensors
-    assert [c.name for c in CODECS.values() if c.matches(_contents(keys))] == [codec.name]
-    assert detect(_contents(keys)) is codec
+    contents = _contents(encode(codec, common))
+    assert [c.name for c in CODECS.values() if c.matches(contents)] == [codec.name]
+    assert detect(contents) is codec
 
 
 @EVERY_CODEC
 def test_it_claims_neither_nothing_nor_strangers(codec, common):
-    keys = [*encode(codec, common).tensors, "stranger.weight"]
-    assert not codec.matches(_contents([]))
-    assert not codec.matches(_contents(keys))
+    contents = _contents(encode(codec, common), "stranger")
+    assert not codec.matches(_nameless([]))
+    assert not codec.matches(contents)
     with pytest.raises(ModelError) as caught:
-        detect(_contents(keys))
+        detect(contents)
     assert caught.value.code == "format.nearly"
     assert caught.value.details["nearest"] == codec.name
-    assert caught.value.details["keys"] == "stranger.weight"
+    assert caught.value.details["keys"] == "stranger"
+    assert f"{codec.name} {len(contents.shapes) - 1}" in str(caught.value)
 
 
 @EVERY_CODEC
@@ -97,11 +105,11 @@ def test_alphas_and_ranks_survive_the_way_through_every_other_codec(codec, commo
 
 
 def test_an_unknown_file_shows_its_names():
-    keys = [f"model.layer.{n}.weight" for n in range(9)]
+    keys = [f"thing.{n}.number" for n in range(9)]
     with pytest.raises(ModelError) as caught:
-        detect(_contents(keys))
+        detect(_nameless(keys))
     assert caught.value.code == "format.unknown"
-    assert "model.layer.0.weight" in str(caught.value)
+    assert "thing.0.number" in str(caught.value)
     assert "(+5)" in str(caught.value)
 
 

@@ -159,7 +159,7 @@ def test_what_cannot_be_drawn(
     ("prompt", "changes", "told"),
     [
         ("<lora:onee:1>", {}, "did you mean one"),
-        ("<lora:broken:1>", {}, "not a whole safetensors file"),
+        ("<lora:broken:1>", {}, "is a text file, not an adapter"),
         ("<lora:sdxl:1>", {}, "made for sdxl"),
         ("<lora:deep:1>", {}, r"down_blocks\.2.*does not have"),
         ("<lora:wide:1>", {}, r"mlp\.fc2.*made for \(32, 65\)"),

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from loraloom.adapters.delta import AbstractDelta as AbstractDelta
     from loraloom.adapters.kinds import KINDS as KINDS
     from loraloom.adapters.lora import Lora as Lora
+    from loraloom.adapters.lora_linear import LoRALinear as LoRALinear
+    from loraloom.adapters.lora_linear import apply_lora as apply_lora
+    from loraloom.adapters.lora_linear import lora_adapter as lora_adapter
+    from loraloom.adapters.lora_savings import lora_savings as lora_savings
     from loraloom.adapters.site import Site as Site
+    from loraloom.adapters.span import Span as Span
 
 _HOMES = {
     "AbstractDelta": "delta",
@@ -22,10 +27,15 @@ _HOMES = {
     "Attachment": "attachment",
     "Card": "card",
     "KINDS": "kinds",
+    "LoRALinear": "lora_linear",
     "Lora": "lora",
     "Origin": "adapter",
     "Site": "site",
+    "Span": "span",
+    "apply_lora": "lora_linear",
     "attach": "attachment",
+    "lora_adapter": "lora_linear",
+    "lora_savings": "lora_savings",
 }
 
 

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self, final
+from typing import Self, final, get_args
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from loraloom.adapters.adapter import Adapter
-from loraloom.adapters.card import Card
-from loraloom.adapters.delta import AbstractDelta
-from loraloom.adapters.operation import Operation
-from loraloom.adapters.shape import fits
-from loraloom.adapters.site import Site
-from loraloom.adapters.strength import Route, Strength, route
-from loraloom.errors import ModelError, UsageError
+from loraloom.adapters.delta import Law
+from loraloom.adapters.fitting import Fitted, put_on
+from loraloom.adapters.piece import Piece
+from loraloom.adapters.prefixes import check_prefixes, longest_prefix
+from loraloom.adapters.span import Place
+from loraloom.adapters.strength import Route, Strength, routes
+from loraloom.adapters.worn import WornLayer
+from loraloom.errors import UsageError
 
 
 @final
@@ -26,8 +25,9 @@ class Attachment:
     """Adapters worn by networks: W_live = W + sum of s_i * delta_i(W), at every site.
 
     The networks' weights are never written: each layer that an adapter touches gets a forward
-    hook that adds the adapters' branches to its output. Closing the attachment (or leaving it as
-    a context manager) removes the hooks, which restores the networks bit for bit.
+    hook that adds the adapters' changes to its output. Closing the attachment (or leaving it as
+    a context manager) removes the hooks, which restores the networks bit for bit. Attachments of
+    one network add up, and are closed in any order.
     """
 
     def __init__(
@@ -36,73 +36,75 @@ class Attachment:
         adapters: Mapping[str, Adapter],
         strengths: Mapping[str, Strength] | Strength = 1.0,
         *,
+        law: Law = "linear",
         trainable: bool = False,
     ) -> None:
-        self._cards: dict[str, Card] = {}
-        self._deltas: dict[str, dict[Site, AbstractDelta]] = {}
-        self._routes: dict[str, dict[str, Route | None]] = {}
+        law = find_law(law)
+        self._networks = dict(networks)
+        self._adapters = dict(adapters)
+        self._worn: dict[str, tuple[Fitted, ...]] = {
+            name: tuple(
+                put_on(networks, name, place, delta, law, trainable=trainable)
+                for place, delta in adapter.deltas.items()
+            )
+            for name, adapter in adapters.items()
+        }
+        self._routes: dict[str, Mapping[str, Route | None]] = {}
         self._hooks: list[RemovableHandle] = []
-        layers: dict[Site, nn.Module] = {}
-        for name, adapter in adapters.items():
-            found = {site: find_layer(networks, site, name) for site in adapter.deltas}
-            for site, delta in adapter.deltas.items():
-                _check_shape(site, delta, found[site], name)
-            layers.update(found)
-            self._cards[name] = adapter.card
-            self._deltas[name] = {
-                site: _worn_copy(delta, found[site], trainable)
-                for site, delta in adapter.deltas.items()
-            }
         self.set_strengths(strengths)
-        for site, layer in layers.items():
-            self._hooks.append(self._wear(site, layer))
+        layers: dict[nn.Module, list[Piece]] = {}
+        for piece in (piece for name in self._worn for piece in self._pieces(name)):
+            layers.setdefault(piece.target.layer, []).append(piece)
+        for layer, pieces in layers.items():
+            hook = WornLayer(pieces, self._routes)
+            self._hooks.append(layer.register_forward_hook(hook, with_kwargs=True))
 
     def set_strengths(self, strengths: Mapping[str, Strength] | Strength) -> None:
         """Set the strengths of all adapters; those that a mapping leaves out are at 0.
 
         A strength is a number, a tensor with one number per row of the batch, or a mapping from
-        part (`unet`, `text_encoder`) to either. At 0 an adapter is not evaluated at all.
+        path prefix (`unet`, `unet.up_blocks.1`) to either, of which the longest that fits a site
+        counts. At 0 an adapter is not evaluated at all. A prefix that is nowhere in the adapter
+        or the networks is a `UsageError` that names the nearest; nothing has changed then.
         """
         if not isinstance(strengths, Mapping):
-            strengths = dict.fromkeys(self._deltas, strengths)
-        unknown = sorted(set(strengths) - set(self._deltas))
+            strengths = dict.fromkeys(self._worn, strengths)
+        unknown = sorted(set(strengths) - set(self._worn))
         if unknown:
-            raise UsageError(
-                "attach.unknown_adapter", name=unknown[0], known=", ".join(self._deltas)
-            )
-        self._routes = {
-            name: {
-                part: route(strengths.get(name, 0.0), part)
-                for part in dict.fromkeys(site.part for site in deltas)
-            }
-            for name, deltas in self._deltas.items()
-        }
+            raise UsageError("attach.unknown_adapter", name=unknown[0], known=", ".join(self._worn))
+        found = {name: routes(strengths.get(name, 0.0)) for name in self._worn}
+        changed = [
+            name
+            for name, ways in found.items()
+            if name not in self._routes or self._routes[name].keys() != ways.keys()
+        ]
+        for name in changed:
+            check_prefixes(found[name], name, self._adapters[name].sites, self._networks)
+        for name in changed:
+            for piece in self._pieces(name):
+                piece.prefix = longest_prefix(str(piece.target.site), found[name])
+        self._routes.update(found)
 
     @property
     def names(self) -> tuple[str, ...]:
         """The attached adapters' names."""
-        return tuple(self._deltas)
+        return tuple(self._worn)
 
-    def sites(self, name: str) -> tuple[Site, ...]:
+    def sites(self, name: str) -> tuple[Place, ...]:
         """Return where one adapter is worn."""
-        return tuple(self._deltas[name])
+        return tuple(worn.place for worn in self._worn[name])
 
     def parameters(self, name: str, part: str | None = None) -> Iterator[nn.Parameter]:
         """Yield one adapter's tensors in the order of its sites, of one network or of all."""
-        for site, delta in self._deltas[name].items():
-            if part is None or site.part == part:
-                yield from delta.parameters()
+        for worn in self._worn[name]:
+            if part is None or worn.place.part == part:
+                yield from worn.delta.parameters()
 
     def adapter(self, name: str) -> Adapter:
         """Return a detached copy of one adapter as it is now."""
-        copies = {
-            site: type(delta).from_parts(
-                {part: tensor.detach().cpu().clone() for part, tensor in delta.parts().items()},
-                delta.alpha,
-            )
-            for site, delta in self._deltas[name].items()
-        }
-        return Adapter(deltas=copies, card=self._cards[name])
+        given = self._adapters[name]
+        copies = {worn.place: worn.copied() for worn in self._worn[name]}
+        return Adapter(deltas=copies, card=given.card, embeddings=given.embeddings)
 
     def close(self) -> None:
         """Take all adapters off. Closing twice does nothing."""
@@ -121,28 +123,18 @@ class Attachment:
     ) -> None:
         self.close()
 
-    def _wear(self, site: Site, layer: nn.Module) -> RemovableHandle:
-        worn = {name: deltas[site] for name, deltas in self._deltas.items() if site in deltas}
-        operation = Operation.of(layer)
-        assert operation is not None
+    def _pieces(self, name: str) -> Iterator[Piece]:
+        for worn in self._worn[name]:
+            yield from worn.pieces
 
-        def add_branches(layer: nn.Module, inputs: tuple[Any, ...], y: Tensor) -> Tensor | None:
-            x: Tensor = inputs[0]
-            weight = layer.get_parameter(site.parameter)
-            changes: list[_Change] = []
-            for name, delta in worn.items():
-                way = self._routes[name][site.part]
-                if way is None:
-                    continue
-                _check_rows(site, way, y)
-                x_rows, y_rows = (x, y) if way.rows is None else (x[way.rows], y[way.rows])
-                change = delta.branch(x_rows, y_rows, weight, operation)
-                if change is None:
-                    change = operation.apply(x_rows, delta.delta(weight).to(x.dtype))
-                changes.append(_Change(way.rows, change, way.scale))
-            return _add_rows(y, changes)
 
-        return layer.register_forward_hook(add_branches)
+def find_law(name: str) -> Law:
+    """Return the law of strength of that name; a `UsageError` lists those that there are."""
+    laws: tuple[Law, ...] = get_args(Law)
+    for law in laws:
+        if law == name:
+            return law
+    raise UsageError("attach.unknown_law", law=name, known=", ".join(laws))
 
 
 def attach(
@@ -150,6 +142,7 @@ def attach(
     adapters: Mapping[str, Adapter] | Sequence[Adapter] | Adapter,
     strengths: Mapping[str, Strength] | Strength = 1.0,
     *,
+    law: Law = "linear",
     trainable: bool = False,
 ) -> Attachment:
     """Put adapters on networks; use the result as a context manager or call `close`.
@@ -157,6 +150,13 @@ def attach(
     `networks` maps part names to modules: `{"unet": unet, "text_encoder": encoder}`. Adapters
     that are not given by name take the name on their card. An adapter that fits no site, or any
     site whose layer is missing or has another shape, is a `ModelError` naming the site.
+
+    `law` says what a strength means. Ours, `linear`, is W + s * delta(W) for every kind. The
+    others are what PEFT or LyCORIS make of a strength for kinds that are not linear in it (DoRA,
+    rotations); for the rest they are the same. Under each, an adapter at 0 is off.
+
+    `torch.compile` sees the adapters and their strengths if it runs a network first after they
+    were put on. Code that it has compiled before does not look for them: compile it again.
     """
     if isinstance(adapters, Adapter):
         adapters = [adapters]
@@ -167,89 +167,4 @@ def attach(
                 "attach.same_name", names=", ".join(each.card.name for each in adapters)
             )
         adapters = named
-    return Attachment(networks, adapters, strengths, trainable=trainable)
-
-
-def find_layer(networks: Mapping[str, nn.Module], site: Site, adapter: str) -> nn.Module:
-    """Return the layer that owns `site`; a `ModelError` says what is missing."""
-    if site.part in networks:
-        for path in site.live_modules():
-            try:
-                layer = networks[site.part].get_submodule(path)
-            except AttributeError:
-                continue
-            if Operation.of(layer) is not None:
-                return layer
-    raise ModelError("attach.no_site", adapter=adapter, site=str(site), parts=", ".join(networks))
-
-
-def _check_shape(site: Site, delta: AbstractDelta, layer: nn.Module, adapter: str) -> None:
-    expected = tuple(layer.get_parameter(site.parameter).shape)
-    claimed = delta.claimed_shape
-    if not fits(claimed, expected):
-        raise ModelError(
-            "attach.shape", adapter=adapter, site=str(site), expected=expected, found=claimed
-        )
-
-
-def _worn_copy(delta: AbstractDelta, layer: nn.Module, trainable: bool) -> AbstractDelta:
-    """Copy a delta to the layer's device; what is only worn takes the layer's precision too."""
-    like = next(layer.parameters())
-    dtype = None if trainable else like.dtype
-    parts = {
-        name: tensor.detach().clone().to(device=like.device, dtype=dtype)
-        for name, tensor in delta.parts().items()
-    }
-    copy = type(delta).from_parts(parts, delta.alpha)
-    return copy.requires_grad_(trainable)
-
-
-def _check_rows(site: Site, way: Route, output: Tensor) -> None:
-    if way.batch is not None and way.batch != output.shape[0]:
-        raise UsageError("attach.rows", site=str(site), rows=output.shape[0], strengths=way.batch)
-
-
-@final
-@dataclass(frozen=True)
-class _Change:
-    """What an adapter adds to some rows of an output, None being all, and how strongly."""
-
-    rows: slice | Tensor | None
-    change: Tensor
-    strength: float | Tensor
-
-    @property
-    def scaled(self) -> Tensor:
-        if isinstance(self.strength, Tensor):
-            ones = (1,) * (self.change.ndim - 1)
-            return self.change * self.strength.to(self.change).view(-1, *ones)
-        return self.change if self.strength == 1 else self.change * self.strength
-
-
-def _add_rows(output: Tensor, changes: Sequence[_Change]) -> Tensor | None:
-    """Return a layer's output with each change added to its rows; None if there is none."""
-    if not changes:
-        return None
-    slices = [each.rows for each in changes if isinstance(each.rows, slice)]
-    if len(slices) == len(changes) and _tile(slices, output.shape[0]):
-        return output + torch.cat([each.scaled for each in changes])
-    for each in changes:
-        rows = each.rows
-        if rows is None and not isinstance(each.strength, Tensor):
-            # Scaled while it is added: one pass over the output, not two.
-            output = torch.add(output, each.change, alpha=each.strength)
-        elif rows is None:
-            output = output + each.scaled
-        elif isinstance(rows, slice):
-            span = torch.arange(rows.start, rows.stop, device=output.device)
-            output = output.index_add(0, span, each.scaled)
-        else:
-            output = output.index_add(0, rows.to(output.device), each.scaled)
-    return output
-
-
-def _tile(slices: Sequence[slice], rows: int) -> bool:
-    """Whether the slices follow each other and cover all rows exactly once."""
-    edges = [0, *(each.stop for each in slices)]
-    starts = [each.start for each in slices]
-    return starts == edges[:-1] and edges[-1] == rows
+    return Attachment(networks, adapters, strengths, law=law, trainable=trainable)

@@ -2,54 +2,169 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from types import MappingProxyType
+from typing import Final, Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
+
+_CONVOLUTIONS: Final[Mapping[int, Callable[..., Tensor]]] = MappingProxyType(
+    {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+)
+
+_ROWS_FIRST: Final = frozenset({"transposed", "embedding"})
+"""Operations whose input meets the weight's rows, not its columns."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """A linear layer or a 2-d convolution without its weight and bias."""
+    """A layer without its weight and bias: linear in that weight, which is all that matters here.
 
-    kind: Literal["linear", "conv2d"]
-    stride: tuple[int, int] = (1, 1)
-    padding: str | tuple[int, int] = (0, 0)
-    dilation: tuple[int, int] = (1, 1)
+    `linear` has a weight (out, in), `transposed` one of (in, out), as GPT-2's `Conv1D` has;
+    `convolution` (out, in / groups, *kernel) with as many kernel sides as `sides`; `embedding`
+    (vocabulary, width), looked up by token numbers.
+    """
+
+    kind: Literal["linear", "transposed", "convolution", "embedding"]
+    sides: int = 0
+    stride: tuple[int, ...] = ()
+    padding: str | tuple[int, ...] = ()
+    dilation: tuple[int, ...] = ()
     groups: int = 1
 
     @classmethod
     def of(cls, layer: nn.Module) -> Operation | None:
-        """Return the operation of `layer`, or None if no adapter can be worn there."""
+        """Return the operation of `layer`; None for layers that do something else.
+
+        Those are worn by running them again with other parameters (`rerun`). A subclass of a
+        convolution or embedding with a `forward` of its own is one of them; a linear layer's
+        subclasses differ only in how they store the weight.
+        """
         match layer:
             case nn.Linear():
                 return cls(kind="linear")
-            case nn.Conv2d(padding_mode="zeros"):
+            case nn.Embedding(max_norm=None) if _runs(layer, nn.Embedding):
+                return cls(kind="embedding")
+            case nn.Conv1d() | nn.Conv2d() | nn.Conv3d():
+                plain = _runs(layer, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+                if not plain or layer.padding_mode != "zeros":
+                    return None
                 padding = layer.padding
                 return cls(
-                    kind="conv2d",
-                    stride=(layer.stride[0], layer.stride[1]),
-                    padding=padding if isinstance(padding, str) else (padding[0], padding[1]),
-                    dilation=(layer.dilation[0], layer.dilation[1]),
+                    kind="convolution",
+                    sides=len(layer.kernel_size),
+                    stride=tuple(layer.stride),
+                    padding=padding if isinstance(padding, str) else tuple(padding),
+                    dilation=tuple(layer.dilation),
                     groups=layer.groups,
                 )
             case _:
-                return None
+                return cls(kind="transposed") if _is_gpt2_layer(layer) else None
+
+    @property
+    def width_axis(self) -> int:
+        """Which axis of the layer's output its weight's rows (the outputs) make up."""
+        return -1 - self.sides
 
     def apply(
-        self, x: Float[Tensor, "batch ..."], weight: Float[Tensor, "out ..."]
+        self, x: Shaped[Tensor, "batch ..."], weight: Float[Tensor, "out ..."]
     ) -> Float[Tensor, "batch ..."]:
         """Apply the layer with another weight and no bias."""
-        if self.kind == "linear":
-            return F.linear(x, weight)
-        return torch.conv2d(
+        match self.kind:
+            case "linear":
+                return F.linear(x, weight)
+            case "transposed":
+                return x @ weight
+            case "embedding":
+                return F.embedding(x, weight)
+            case "convolution":
+                return self._convolve(x, weight, self.groups)
+
+    def apply_factors(
+        self,
+        x: Shaped[Tensor, "batch ..."],
+        down: Float[Tensor, "rank in *kernel"],
+        up: Float[Tensor, "out rank *ones"],
+        scale: float | Float[Tensor, "#batch"] = 1.0,
+    ) -> Float[Tensor, "batch ..."]:
+        """Apply the layer with the weight scale * up @ down, without forming it.
+
+        Each row of the batch may have a scale of its own. A grouped convolution has one `down`
+        for all of its groups.
+        """
+        first, second = (up, down) if self.kind in _ROWS_FIRST else (down, up)
+        inner = self._inner(x, first)
+        if isinstance(scale, Tensor):
+            scale = scale.to(inner).view(-1, *(1 for _ in inner.shape[1:]))
+        if isinstance(scale, Tensor) or scale != 1:
+            inner = inner * scale
+        match self.kind:
+            case "linear":
+                return F.linear(inner, second)
+            case "transposed" | "embedding":
+                return inner @ second
+            case "convolution":
+                return _CONVOLUTIONS[self.sides](inner, second, groups=self.groups)
+
+    def add_factors(
+        self,
+        y: Float[Tensor, "batch ..."],
+        x: Shaped[Tensor, "batch ..."],
+        down: Float[Tensor, "rank in *kernel"],
+        up: Float[Tensor, "out rank *ones"],
+        scale: float,
+        *,
+        in_place: bool,
+    ) -> Float[Tensor, "batch ..."]:
+        """Return y + apply_factors(x, down, up, scale), in `y` itself if `in_place` allows it."""
+        if self.kind != "linear" or y.ndim < 2 or not y.is_contiguous():
+            change = self.apply_factors(x, down, up)
+            return y.add_(change, alpha=scale) if in_place else torch.add(y, change, alpha=scale)
+        inner = F.linear(x, down).flatten(0, -2)
+        rows = y.view(-1, y.shape[-1])
+        if in_place:
+            rows.addmm_(inner, up.t(), alpha=scale)
+            return y
+        return torch.addmm(rows, inner, up.t(), alpha=scale).view(y.shape)
+
+    def add_bias(
+        self, y: Float[Tensor, "batch ..."], bias: Float[Tensor, " out"], scale: float = 1.0
+    ) -> Float[Tensor, "batch ..."]:
+        """Return the layer's output with `scale` times a bias added to it."""
+        bias = bias.to(y.dtype).view(-1, *(1 for _ in range(self.sides)))
+        return torch.add(y, bias, alpha=scale)
+
+    def _inner(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Return what is between the two factors."""
+        if self.kind == "convolution":
+            shared = weight.repeat(self.groups, *(1 for _ in weight.shape[1:]))
+            return self._convolve(x, shared, self.groups)
+        return self.apply(x, weight)
+
+    def _convolve(self, x: Tensor, weight: Tensor, groups: int) -> Tensor:
+        return _CONVOLUTIONS[self.sides](
             x,
             weight,
             stride=self.stride,
             padding=self.padding,
             dilation=self.dilation,
-            groups=self.groups,
+            groups=groups,
         )
+
+
+def _runs(layer: nn.Module, *classes: type[nn.Module]) -> bool:
+    """Whether the layer's `forward` is that of one of the classes."""
+    return any(type(layer).forward is each.forward for each in classes)
+
+
+def _is_gpt2_layer(layer: nn.Module) -> bool:
+    """Whether this is transformers' `Conv1D`, a linear layer with its weight the other way round.
+
+    Known by its full name: this package does not import transformers.
+    """
+    names = {(each.__module__, each.__qualname__) for each in type(layer).__mro__}
+    return ("transformers.pytorch_utils", "Conv1D") in names

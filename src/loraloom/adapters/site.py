@@ -24,7 +24,8 @@ class Site:
 
     `part` is the network's name in a diffusers pipeline (`unet`, `text_encoder`, ...), `path` the
     parameter's dotted path inside it. CLIP paths always begin with `text_model.`, whichever
-    version of transformers holds the live network.
+    version of transformers holds the live network. What acts at a site has the shape of that very
+    parameter: (in, out) in GPT-2's `Conv1D` layers, (out, in) in all other linear ones.
     """
 
     part: str
@@ -40,13 +41,18 @@ class Site:
         return f"{self.part}.{self.path}"
 
     @property
+    def sites(self) -> tuple[Site, ...]:
+        """The site itself: what a `Span` has several of."""
+        return (self,)
+
+    @property
     def module(self) -> str:
         """The dotted path of the module that owns the parameter."""
         return self.path.rpartition(".")[0]
 
     @property
     def parameter(self) -> str:
-        """The parameter's own name: `weight` or `bias`."""
+        """The parameter's own name: `weight` or `bias`, seldom another."""
         return self.path.rpartition(".")[2]
 
     def live_modules(self) -> Iterator[str]:
@@ -65,7 +71,7 @@ def canonical_path(part: str, live_path: str) -> str:
 
     The inverse of `Site.live_modules` for CLIP text encoders, the identity elsewhere.
     """
-    clip_roots = ("encoder.", "embeddings.", "final_layer_norm.")
+    clip_roots = ("encoder.layers.", "embeddings.", "final_layer_norm.")
     if part.startswith("text_encoder") and live_path.startswith(clip_roots):
         return f"text_model.{live_path}"
     return live_path

@@ -1,8 +1,8 @@
-"""How strongly an adapter is worn: one number, one per part, or one per row of the batch."""
+"""How strongly an adapter is worn: one number, one per place, or one per row of the batch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -11,6 +11,27 @@ from torch import Tensor
 
 RowStrength: TypeAlias = float | Tensor
 Strength: TypeAlias = RowStrength | Mapping[str, RowStrength]
+"""A number, a tensor with one number per row of the batch, or either of them by path prefix:
+`{"unet": 1.0, "unet.up_blocks.0": 0.4}`. The longest prefix that a site lies under counts, the
+empty one lies above all, and a site under none of them is at 0."""
+
+Rows: TypeAlias = slice | Tensor | None
+"""Some rows of a batch, by their numbers; None is all of them."""
+
+
+def part_of(tensor: Tensor, rows: Rows) -> Tensor:
+    """Return some rows of a tensor; the tensor itself where that is all of them."""
+    return tensor if rows is None else tensor[rows]
+
+
+def input_of(x: Tensor, rows: Rows, y: Tensor) -> Tensor:
+    """Return some rows of a layer's input in the number type that its output `y` has.
+
+    The two differ under autocast. Token numbers, which an embedding has for input, stay as they
+    are.
+    """
+    part = part_of(x, rows)
+    return part.to(y.dtype) if part.is_floating_point() else part
 
 
 @dataclass(frozen=True)
@@ -22,15 +43,36 @@ class Route:
     is the number of rows that the layer must see, None where it does not matter.
     """
 
-    rows: slice | Tensor | None
+    rows: Rows
     scale: float | Tensor
     batch: int | None
 
+    @property
+    def uniform(self) -> bool:
+        """Whether all rows wear the adapter alike."""
+        return self.rows is None and not isinstance(self.scale, Tensor)
 
-def route(strength: Strength, part: str) -> Route | None:
-    """Return the route of an adapter through one network; None if nothing there wears it."""
+    def by_strength(self) -> Iterator[tuple[Rows, float]]:
+        """Yield the rows that share a strength, for each strength that occurs."""
+        if not isinstance(self.scale, Tensor):
+            yield self.rows, self.scale
+            return
+        assert self.batch is not None
+        numbers = torch.arange(self.batch, device=self.scale.device)
+        numbers = numbers if self.rows is None else numbers[self.rows]
+        for strength in sorted({float(each) for each in self.scale}):
+            yield numbers[self.scale == strength], strength
+
+
+def routes(strength: Strength) -> dict[str, Route | None]:
+    """Return the routes of an adapter by path prefix; None where nothing wears it."""
     if isinstance(strength, Mapping):
-        strength = strength.get(part, 0.0)
+        return {prefix: route(each) for prefix, each in strength.items()}
+    return {"": route(strength)}
+
+
+def route(strength: RowStrength) -> Route | None:
+    """Return the route of an adapter at one strength; None if nothing wears it."""
     if isinstance(strength, Tensor) and strength.ndim == 0:
         strength = float(strength)
     if not isinstance(strength, Tensor):
@@ -42,7 +84,7 @@ def route(strength: Strength, part: str) -> Route | None:
     if torch.all(scale == scale[0]):
         scale = float(scale[0])
     first, last = int(worn[0]), int(worn[-1])
-    rows: slice | Tensor | None = worn
+    rows: Rows = worn
     if len(worn) == len(strength):
         rows = None
     elif last - first + 1 == len(worn):

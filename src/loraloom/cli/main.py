@@ -14,13 +14,34 @@ from loraloom.cli.command import Command
 from loraloom.cli.doctor import DOCTOR
 from loraloom.cli.ending import ABORTED, tell, understood
 from loraloom.cli.group import Group
-from loraloom.cli.lora import LORA_INFO
-from loraloom.cli.plain_jobs import DEMO, GENERATE, GRID
+from loraloom.cli.lora import TELLING
+from loraloom.cli.plain_jobs import (
+    DEMO,
+    GENERATE,
+    GRID,
+    LORA_CONVERT,
+    LORA_EXTRACT,
+    LORA_FUSE,
+    LORA_MERGE,
+    LORA_RESIZE,
+)
 from loraloom.cli.session import Session, open_session
 from loraloom.cli.train import TRAIN
 from loraloom.errors import LoraLoomError, MemoryRanOut, ran_out_of_memory
 
-COMMANDS: Final[tuple[Command, ...]] = (TRAIN, GENERATE, GRID, DEMO, LORA_INFO, DOCTOR)
+COMMANDS: Final[tuple[Command, ...]] = (
+    TRAIN,
+    GENERATE,
+    GRID,
+    DEMO,
+    LORA_CONVERT,
+    LORA_MERGE,
+    LORA_RESIZE,
+    LORA_EXTRACT,
+    LORA_FUSE,
+    *TELLING,
+    DOCTOR,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""The commands that fill one group of options and run one job: generate, grid, demo."""
+"""The commands that fill one group of options and run one job: generate, grid, demo, `lora …`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from importlib import import_module
 from typing import Any, Final
 
 from loraloom.cli.command import Command, Request
-from loraloom.cli.flags import by_key
 from loraloom.cli.records import Tally
 from loraloom.cli.session import Session
-from loraloom.errors import UsageError
+from loraloom.cli.words import given_to
 from loraloom.events import Event
 from loraloom.jobs.keys import Key, keys_of
 from loraloom.jobs.settling import Given, settle
@@ -22,12 +21,12 @@ from loraloom.jobs.settling import Given, settle
 class _PlainJob:
     """Where a job and its options are, as "module:name", imported when they are needed.
 
-    `words` names the key that the command's bare words fill.
+    `words` names the keys that the command's bare words fill, one after the other.
     """
 
     options: str
     job: str
-    words: str = ""
+    words: tuple[str, ...] = ()
 
     def kind(self) -> Any:
         return _imported(self.options)
@@ -36,12 +35,7 @@ class _PlainJob:
         return keys_of(self.kind())
 
     def run(self, session: Session, request: Request) -> int:
-        values = by_key(request.flags, self.keys())
-        if request.words:
-            said = Given(spelling=self.words, value=list(request.words))
-            if first := values.get(self.words):
-                raise UsageError("recipe.twice", first=first.named, second=" ".join(request.words))
-            values[self.words] = said
+        values = given_to(self.keys(), self.words, request)
         if any(key.name == "lang" for key in self.keys()):
             values["lang"] = Given(spelling="lang", value=session.language)
         options = settle(self.kind(), values)
@@ -68,6 +62,9 @@ _NEXT: Final = {
 }
 
 
+_LORA_OPTIONS: Final = "loraloom.jobs.lora.options"
+
+
 def _command(name: str, job: _PlainJob, words: str = "") -> Command:
     return Command(name=name, options=job.keys, run=job.run, words=words)
 
@@ -77,7 +74,7 @@ GENERATE: Final = _command(
     _PlainJob(
         options="loraloom.jobs.drawing_options:GenerateOptions",
         job="loraloom.jobs.generate:generate",
-        words="prompts",
+        words=("prompts",),
     ),
     "PROMPT...",
 )
@@ -86,7 +83,7 @@ GRID: Final = _command(
     _PlainJob(
         options="loraloom.jobs.drawing_options:GridOptions",
         job="loraloom.jobs.grid:make_grid",
-        words="prompts",
+        words=("prompts",),
     ),
     "PROMPT...",
 )
@@ -95,4 +92,49 @@ DEMO: Final = _command(
     _PlainJob(
         options="loraloom.jobs.demonstration.options:DemoOptions", job="loraloom.jobs.demo:run_demo"
     ),
+)
+LORA_CONVERT: Final = _command(
+    "lora convert",
+    _PlainJob(
+        options=f"{_LORA_OPTIONS}:ConvertOptions",
+        job="loraloom.jobs.lora.convert:convert",
+        words=("source", "destination"),
+    ),
+    "SRC DST",
+)
+LORA_MERGE: Final = _command(
+    "lora merge",
+    _PlainJob(
+        options=f"{_LORA_OPTIONS}:MergeOptions",
+        job="loraloom.jobs.lora.merge:merge",
+        words=("adapters",),
+    ),
+    "FILE:WEIGHT...",
+)
+LORA_RESIZE: Final = _command(
+    "lora resize",
+    _PlainJob(
+        options=f"{_LORA_OPTIONS}:ResizeOptions",
+        job="loraloom.jobs.lora.resize:resize",
+        words=("source",),
+    ),
+    "FILE",
+)
+LORA_EXTRACT: Final = _command(
+    "lora extract",
+    _PlainJob(
+        options=f"{_LORA_OPTIONS}:ExtractOptions",
+        job="loraloom.jobs.lora.extract:extract",
+        words=("tuned", "original"),
+    ),
+    "TUNED ORIGINAL",
+)
+LORA_FUSE: Final = _command(
+    "lora fuse",
+    _PlainJob(
+        options=f"{_LORA_OPTIONS}:FuseOptions",
+        job="loraloom.jobs.lora.fuse:fuse",
+        words=("base", "adapters"),
+    ),
+    "BASE FILE:WEIGHT...",
 )

@@ -34,11 +34,11 @@ class Saving:
 @final
 @dataclass(frozen=True, kw_only=True)
 class SiteSaving:
-    """The saving at one weight of `shape`, adapted by `kind` with `rank`."""
+    """The saving at one weight of `shape`, adapted by `kind` with `rank`, where that has one."""
 
     site: str
     kind: str
-    rank: int
+    rank: int | None
     shape: tuple[int, ...]
     saving: Saving
 
@@ -88,19 +88,22 @@ def adapter_savings(adapter: Adapter, shapes: Mapping[Site, tuple[int, ...]]) ->
     if not adapter.deltas:
         raise UsageError("evaluation.no_sites", name=adapter.card.name)
     sites: list[SiteSaving] = []
-    for site, delta in adapter.deltas.items():
-        if site not in shapes:
-            raise ModelError("evaluation.no_weight", site=str(site), name=adapter.card.name)
+    for place, delta in adapter.deltas.items():
+        for site in place.sites:
+            if site not in shapes:
+                raise ModelError("evaluation.no_weight", site=str(site), name=adapter.card.name)
+        rows, (_, *rest) = [shapes[site][0] for site in place.sites], shapes[place.sites[0]]
+        shape = (sum(rows), *rest)
         saving = Saving(
             parameters=sum(tensor.numel() for tensor in delta.parts().values()),
-            replaced=math.prod(shapes[site]),
+            replaced=math.prod(shape),
         )
         sites.append(
             SiteSaving(
-                site=str(site),
+                site=str(place),
                 kind=delta.kind,
                 rank=delta.rank,
-                shape=shapes[site],
+                shape=shape,
                 saving=saving,
             )
         )

@@ -8,16 +8,20 @@ import secrets
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeAlias
 
 from loraloom.errors import OutputError
 from loraloom.formats.obstacle import unwritable
 
+Content: TypeAlias = bytes | Iterable[bytes | memoryview]
+
 
 def write_files(
-    contents: Mapping[Path, bytes], *, overwrite: bool = False, stale: Collection[Path] = ()
+    contents: Mapping[Path, Content], *, overwrite: bool = False, stale: Collection[Path] = ()
 ) -> None:
     """Write all files or none, making missing folders; then remove the `stale` ones.
 
+    A content in blocks is gone through once, and never held as a whole.
     Each is written beside its place under a passing name, forced to the disk, and then renamed.
     A file that exists is an `OutputError` unless `overwrite`; so is a full disk or a folder that
     cannot be written to. Then nothing half-written is left behind, nor any folder made for it.
@@ -31,7 +35,8 @@ def write_files(
         for where, content in contents.items():
             _make_folders(where.parent, made)
             with passing[where].open("xb") as file:
-                file.write(content)
+                for block in (content,) if isinstance(content, bytes) else content:
+                    file.write(block)
                 file.flush()
                 os.fsync(file.fileno())
         for where in contents:

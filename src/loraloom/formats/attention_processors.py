@@ -5,43 +5,52 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import ClassVar, Final, final
 
 from loraloom.adapters.site import Site, canonical_path
-from loraloom.formats.card import card_entry
-from loraloom.formats.codec import AbstractCodec, Claim
+from loraloom.adapters.span import Place, Span
+from loraloom.formats.codec import AbstractCodec, Claim, Naming, Spelling
 from loraloom.formats.contents import Config, Contents
-from loraloom.formats.outline import Outline
+from loraloom.formats.endings import Ending, Endings
+from loraloom.formats.naming.meaning import Holder, Meaning
+from loraloom.formats.outline import Layer, Outline
+from loraloom.formats.rearrangement import AS_IS
+
+_ENDINGS: Final = Endings(
+    (Ending("down.weight", "down", "lora"), Ending("up.weight", "up", "lora"))
+)
 
 
 @final
 @dataclass(frozen=True)
 class _Network:
-    """A network's keys: what is read, what is written, and what the projections are called."""
+    """A network's names: what is read, what is written, and what the projections are called."""
 
     pattern: re.Pattern[str]
     template: str
     projections: Mapping[str, str]
 
 
-_NETWORKS: Final[Mapping[str, _Network]] = {
-    "unet": _Network(
-        re.compile(
-            r"(?:unet\.)?(?P<attention>[^/]+\.attn[12])\.processor"
-            r"\.to_(?P<name>[qkv]|out)_lora\.(?P<part>down|up)\.weight"
+_NETWORKS: Final[Mapping[str, _Network]] = MappingProxyType(
+    {
+        "unet": _Network(
+            re.compile(
+                r"(?:unet\.)?(?P<attention>[^/]+\.attn[12])\.processor"
+                r"\.to_(?P<name>[qkv]|out)_lora"
+            ),
+            "unet.{attention}.processor.to_{name}_lora",
+            {"q": "to_q", "k": "to_k", "v": "to_v", "out": "to_out.0"},
         ),
-        "unet.{attention}.processor.to_{name}_lora.{part}.weight",
-        {"q": "to_q", "k": "to_k", "v": "to_v", "out": "to_out.0"},
-    ),
-    "text_encoder": _Network(
-        re.compile(
-            r"text_encoder\.(?P<attention>[^/]+\.self_attn)"
-            r"\.to_(?P<name>[qkv]|out)_lora\.(?P<part>down|up)\.weight"
+        "text_encoder": _Network(
+            re.compile(
+                r"text_encoder\.(?P<attention>[^/]+\.self_attn)\.to_(?P<name>[qkv]|out)_lora"
+            ),
+            "text_encoder.{attention}.to_{name}_lora",
+            {"q": "q_proj", "k": "k_proj", "v": "v_proj", "out": "out_proj"},
         ),
-        "text_encoder.{attention}.to_{name}_lora.{part}.weight",
-        {"q": "q_proj", "k": "k_proj", "v": "v_proj", "out": "out_proj"},
-    ),
-}
+    }
+)
 
 
 @final
@@ -59,27 +68,37 @@ class AttentionProcessors(AbstractCodec):
     def claims(self, contents: Contents) -> Mapping[str, Claim]:
         return {key: claim for key in contents.shapes if (claim := _claim(key))}
 
-    def alphas(self, contents: Contents, ranks: Mapping[Site, int]) -> Mapping[Site, float]:
-        return {}
+    def naming(self, outline: Outline) -> Naming:
+        return _holder
 
-    def spell(self, outline: Outline, site: Site, part: str) -> str | None:
-        if site.part not in _NETWORKS or outline.layers[site].scale != 1:
-            return None
-        network = _NETWORKS[site.part]
-        for name, projection in network.projections.items():
-            attention = site.module.removesuffix(f".{projection}")
-            key = network.template.format(attention=attention, name=name, part=part)
-            if attention != site.module and network.pattern.fullmatch(key):
-                return key
-        return None
+    def spell(self, place: Place, layer: Layer, part: str) -> Spelling | None:
+        ending = _ENDINGS.of(part, layer.layout.stems) if layer.scale == 1 else None
+        return None if ending is None else Spelling(f".{ending.text}", AS_IS)
 
     def header(self, outline: Outline) -> tuple[dict[str, str], Config]:
-        return {"format": "pt"} | card_entry(outline.card), None
+        return {"format": "pt"}, None
 
 
 def _claim(key: str) -> Claim | None:
+    split = _ENDINGS.split(key)
+    if split is None:
+        return None
+    name, ending = split
     for part, network in _NETWORKS.items():
-        if match := network.pattern.fullmatch(key):
+        if match := network.pattern.fullmatch(name):
             module = f"{match['attention']}.{network.projections[match['name']]}"
-            return Claim(Site(part, canonical_path(part, f"{module}.weight")), match["part"])
+            site = Site(part, canonical_path(part, f"{module}.weight"))
+            return Claim(Meaning(sites=(site,)), ending)
+    return None
+
+
+def _holder(place: Place) -> Holder | None:
+    if isinstance(place, Span) or place.part not in _NETWORKS or place.parameter != "weight":
+        return None
+    network = _NETWORKS[place.part]
+    for name, projection in network.projections.items():
+        attention = place.module.removesuffix(f".{projection}")
+        key = network.template.format(attention=attention, name=name)
+        if attention != place.module and network.pattern.fullmatch(key):
+            return Holder(key, Meaning(sites=(place,)))
     return None

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from loraloom.adapters.card import Card
 from loraloom.errors import ModelError
 from loraloom.formats.contents import Contents
+from loraloom.formats.excerpt import shown
 from loraloom.formats.kohya_header import foreign_card
 
 KEY: Final = "loraloom"
@@ -37,7 +38,9 @@ def read_card(contents: Contents, family: str) -> Card:
         content = _OBJECT.validate_json(entry)
         card = _CARD.validate_python({"family": family, **content})
     except ValidationError as error:
-        reason = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise ModelError("format.card", where=contents.where, reason=reason) from error
+        reason = "; ".join(
+            f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:3]
+        )
+        raise ModelError("format.card", where=contents.where, reason=shown(reason)) from error
     later = {name: value for name, value in content.items() if not hasattr(card, name)}
     return card if not later else replace(card, facts={**later, **card.facts})

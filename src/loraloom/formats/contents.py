@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias, final
 
-from loraloom.formats.layout import Shape
+from loraloom.formats.rearrangement import Shape
 
 Config: TypeAlias = Mapping[str, Any] | None
 
@@ -14,9 +14,14 @@ Config: TypeAlias = Mapping[str, Any] | None
 @final
 @dataclass(frozen=True, kw_only=True)
 class Contents:
-    """Names, shapes, metadata and configuration, verbatim; `where` names the file in messages."""
+    """Names, shapes, metadata and configuration, verbatim; `where` names the file in messages.
+
+    `on_changed_base` allows an adapter whose training changed the base as well (PiSSA): its
+    factors are right on that base alone.
+    """
 
     where: str
     shapes: Mapping[str, Shape]
     metadata: Mapping[str, str]
     config: Config = None
+    on_changed_base: bool = False

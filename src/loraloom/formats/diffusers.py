@@ -2,48 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, Final, final
 
-from pydantic import TypeAdapter, ValidationError
-
 from loraloom.adapters.site import PARTS, Site, canonical_path
+from loraloom.adapters.span import Place, Span
 from loraloom.errors import ModelError
-from loraloom.formats.card import card_entry
-from loraloom.formats.codec import AbstractCodec, Claim
+from loraloom.formats.codec import AbstractCodec, Claim, Naming, Spelling, Told
 from loraloom.formats.contents import Config, Contents
-from loraloom.formats.lora_config import read_alphas, write_config
-from loraloom.formats.outline import Outline
+from loraloom.formats.diffusers_header import configs_in, header_entry
+from loraloom.formats.dotted_names import is_authors
+from loraloom.formats.endings import DOTTED
+from loraloom.formats.naming.meaning import Holder, Meaning
+from loraloom.formats.naming.table import part_of
+from loraloom.formats.outline import Layer, Outline
+from loraloom.formats.peft_config import PEFT_TYPES, changed_base, read_told
+from loraloom.formats.peft_spelling import spell_peft
 
 _NETWORKS: Final = "|".join(part for part in PARTS if part != "model")
-_KEY: Final = re.compile(
-    rf"(?P<part>{_NETWORKS})\.(?P<module>[^/]+)"
-    r"\.(?P<ending>lora_[AB]|(?:lora|lora_linear_layer)\.(?:down|up))\.weight"
-)
-_BY_ENDING: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "lora_A": "down",
-        "lora_B": "up",
-        "lora.down": "down",
-        "lora.up": "up",
-        "lora_linear_layer.down": "down",
-        "lora_linear_layer.up": "up",
-    }
-)
-_ENDINGS: Final[Mapping[str, str]] = MappingProxyType({"down": "lora_A", "up": "lora_B"})
-_CONFIG: Final = "lora_adapter_metadata"
-_FIELDS: Final = TypeAdapter(dict[str, Any])
+_START: Final = re.compile(rf"(?P<part>{_NETWORKS})\.(?=[^/]+$)")
+_WRITTEN: Final = PEFT_TYPES["LORA"]
 
 
 @final
 class Diffusers(AbstractCodec):
     """The network, the module's path, and PEFT's name of the part; alpha is in the header.
 
-    The header holds a `LoraConfig` per network; without one the scale is 1. Source: diffusers,
-    loaders/lora_base.py.
+    The header holds a `LoraConfig` per network. Without one the scale is 1, unless an alpha lies
+    beside the factors, as ai-toolkit and OneTrainer write it. The network may be missing where
+    there is only one. Source: diffusers, loaders/lora_base.py.
     """
 
     name: ClassVar[str] = "diffusers"
@@ -52,44 +40,62 @@ class Diffusers(AbstractCodec):
     is_hashed: ClassVar[bool] = False
 
     def claims(self, contents: Contents) -> Mapping[str, Claim]:
-        matches = {key: match for key in contents.shapes if (match := _KEY.fullmatch(key))}
+        split = {key: found for key in contents.shapes if (found := DOTTED.split(key))}
+        places = _places({name for name, _ in split.values()})
         return {
-            key: Claim(
-                Site(match["part"], canonical_path(match["part"], f"{match['module']}.weight")),
-                _BY_ENDING[match["ending"]],
-            )
-            for key, match in matches.items()
+            key: Claim(Meaning(sites=(Site(part, f"{module}.{ending.parameter}"),)), ending)
+            for key, (name, ending) in split.items()
+            if (place := places.get(name)) is not None
+            for part, module in (place,)
         }
 
-    def alphas(self, contents: Contents, ranks: Mapping[Site, int]) -> Mapping[Site, float]:
-        configs = _configs(contents)
-        alphas: dict[Site, float] = {}
-        for part, fields in configs.items():
-            own = {site: rank for site, rank in ranks.items() if site.part == part}
-            alphas |= read_alphas(fields, own, contents.where)
-        return alphas
+    def told(self, contents: Contents, layers: Mapping[Place, Layer]) -> Mapping[Place, Told]:
+        told: dict[Place, Told] = {}
+        for part, fields in configs_in(contents).items():
+            initialisation = changed_base(fields)
+            if initialisation and not contents.on_changed_base:
+                raise ModelError("format.changed_base", where=contents.where, way=initialisation)
+            own = {place: layer for place, layer in layers.items() if place.part == part}
+            told |= read_told(fields, own, contents.where)
+        return told
 
-    def spell(self, outline: Outline, site: Site, part: str) -> str | None:
-        return f"{site.part}.{site.module}.{_ENDINGS[part]}.weight" if part in _ENDINGS else None
+    def naming(self, outline: Outline) -> Naming:
+        def holder(place: Place) -> Holder | None:
+            if isinstance(place, Span) or place.part == "model":
+                return None
+            return Holder(f"{place.part}.{place.module}", Meaning(sites=(place,)))
+
+        return holder
+
+    def spell(self, place: Place, layer: Layer, part: str) -> Spelling | None:
+        return spell_peft(place, layer, part) if layer.kind in _WRITTEN.kinds else None
+
+    def misfits(self, outline: Outline) -> Collection[Place]:
+        return [
+            place
+            for network in outline.networks
+            for place, layer in outline.of(network).items()
+            if not _WRITTEN.holds(layer, outline.of(network))
+        ]
 
     def header(self, outline: Outline) -> tuple[dict[str, str], Config]:
-        fields = {
+        fields: dict[str, Any] = {
             f"{part}.{field}": value
             for part in outline.networks
-            for field, value in write_config(outline.of(part)).items()
+            for field, value in _WRITTEN.fields(outline.of(part)).items()
         }
-        entries = {"format": "pt", _CONFIG: json.dumps(fields, indent=2, sort_keys=True)}
-        return entries | card_entry(outline.card), None
+        return {"format": "pt"} | header_entry(fields), None
 
 
-def _configs(contents: Contents) -> dict[str, dict[str, Any]]:
-    """Return the configurations in the header by network; none if there is no such entry."""
-    try:
-        fields = _FIELDS.validate_json(contents.metadata.get(_CONFIG, "{}"))
-    except ValidationError as error:
-        raise ModelError("format.config", where=f"{contents.where}: {_CONFIG}") from error
-    configs: dict[str, dict[str, Any]] = {}
-    for name, value in fields.items():
-        part, _, field = name.partition(".")
-        configs.setdefault(part, {})[field] = value
-    return configs
+def _places(names: Collection[str]) -> dict[str, tuple[str, str]]:
+    """Return network and canonical module by name, without names that are not diffusers'."""
+    matches = {name: _START.match(name) for name in names}
+    bare = [name for name, match in matches.items() if match is None]
+    alone = part_of(bare) if len(bare) == len(matches) and bare else "model"
+    places: dict[str, tuple[str, str]] = {}
+    for name, match in matches.items():
+        part = alone if match is None else match["part"]
+        module = name if match is None else name[match.end() :]
+        if part != "model" and not is_authors(part, module):
+            places[name] = (part, canonical_path(part, f"{module}.").removesuffix("."))
+    return places

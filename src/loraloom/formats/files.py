@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,20 +15,24 @@ from torch import Tensor
 
 from loraloom.adapters.adapter import Adapter
 from loraloom.errors import Diverged, ModelError, OutputError, UsageError
-from loraloom.formats.atomic import write_files
-from loraloom.formats.coding import Encoded, decode, encode, serialise
+from loraloom.formats.atomic import Content, write_files
+from loraloom.formats.coding import Encoded, decode, encode
 from loraloom.formats.header import read_header
+from loraloom.formats.metadata import Level
 from loraloom.formats.pickles import read_pickle
 from loraloom.formats.source import CONFIG, WEIGHTS, Volume, locate, merged_config, peft_volumes
 from loraloom.formats.table import codec_named
+from loraloom.formats.tensor_file import TensorFile
 
 _SUFFIX: Final = ".safetensors"
 
 
-def read_adapter(path: Path | str) -> Adapter:
+def read_adapter(path: Path | str, *, on_changed_base: bool = False) -> Adapter:
     """Read an adapter of any known format: a file, a PEFT folder, or one that diffusers saved into.
 
-    What cannot be read, or is read only in part, is a `ModelError`.
+    Tensors stay on the disk until they are looked at. What cannot be read, or is read only in
+    part, is a `ModelError`; so is an adapter whose training changed the base as well (PiSSA),
+    unless `on_changed_base` says that it will be worn on that one.
     """
     path = Path(path)
     volumes = locate(path)
@@ -37,7 +42,8 @@ def read_adapter(path: Path | str) -> Adapter:
         own_tensors, own_metadata = _read_volume(volume)
         tensors |= volume.named(own_tensors)
         metadata |= volume.named(own_metadata)
-    return decode(tensors, metadata, merged_config(volumes), where=str(path))
+    config = merged_config(volumes)
+    return decode(tensors, metadata, config, str(path), on_changed_base=on_changed_base)
 
 
 def write_adapter(
@@ -46,8 +52,11 @@ def write_adapter(
     format: str = "kohya",
     dtype: torch.dtype | None = None,
     overwrite: bool = False,
+    level: Level | None = None,
 ) -> None:
     """Write an adapter; `dtype` casts its factors, None keeps them.
+
+    `level` is how much the header tells; None keeps what was read, and tells all of a new one.
 
     `path` ends in `.safetensors`, or is a folder for PEFT's format. What exists is an
     `OutputError` unless `overwrite`; a number that is not finite is `Diverged`.
@@ -58,12 +67,11 @@ def write_adapter(
         raise UsageError("output.suffix", path=path, suffix=_SUFFIX)
     adapter = adapter if dtype is None else _cast(adapter, dtype)
     _check_finite(adapter)
-    encoded = encode(codec, adapter)
+    encoded = encode(codec, adapter, level)
     if codec.is_folder:
         _write_folder(path, encoded, overwrite)
     else:
-        content = serialise(encoded.tensors, encoded.metadata)
-        write_files({path: content}, overwrite=overwrite)
+        write_files({path: TensorFile(encoded.tensors, encoded.metadata)}, overwrite=overwrite)
 
 
 def _read_volume(volume: Volume) -> tuple[Mapping[str, Tensor], Mapping[str, str]]:
@@ -80,16 +88,19 @@ def _read_volume(volume: Volume) -> tuple[Mapping[str, Tensor], Mapping[str, str
 
 def _cast(adapter: Adapter, dtype: torch.dtype) -> Adapter:
     """Return the adapter in another number type; itself, with its origin, if nothing changes."""
-    parts = {site: delta.parts() for site, delta in adapter.deltas.items()}
+    parts = {place: delta.parts() for place, delta in adapter.deltas.items()}
     if all(tensor.dtype == dtype for each in parts.values() for tensor in each.values()):
         return adapter
     deltas = {
-        site: type(delta).from_parts(
-            {name: tensor.to(dtype) for name, tensor in parts[site].items()}, delta.alpha
+        place: type(delta).from_parts(
+            {name: tensor.to(dtype) for name, tensor in parts[place].items()},
+            delta.alpha,
+            delta.settings,
         )
-        for site, delta in adapter.deltas.items()
+        for place, delta in adapter.deltas.items()
     }
-    return Adapter(deltas=deltas, card=adapter.card)
+    origin = None if adapter.origin is None else replace(adapter.origin, dialect="")
+    return replace(adapter, deltas=deltas, origin=origin)
 
 
 def _check_finite(adapter: Adapter) -> None:
@@ -106,11 +117,14 @@ def _write_folder(path: Path, encoded: Encoded, overwrite: bool) -> None:
     old = [file for volume in peft_volumes(path) for file in volume.files]
     if old and not overwrite:
         raise OutputError("output.exists", path=path)
-    contents: dict[Path, bytes] = {}
+    for folder in encoded.config or {}:
+        if folder and (path / folder).is_symlink():
+            raise OutputError("output.linked", path=path / folder)
+    contents: dict[Path, Content] = {}
     configs: Mapping[str, Any] = encoded.config or {}
     for folder, config in configs.items():
         volume = Volume(path / folder / WEIGHTS, folder, path / folder / CONFIG)
         tensors, metadata = volume.own(encoded.tensors), volume.own(encoded.metadata)
-        contents[path / folder / WEIGHTS] = serialise(tensors, metadata)
+        contents[path / folder / WEIGHTS] = TensorFile(tensors, metadata)
         contents[path / folder / CONFIG] = json.dumps(config, indent=2, sort_keys=True).encode()
     write_files(contents, overwrite=overwrite, stale=[file for file in old if file not in contents])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
@@ -52,14 +53,17 @@ def hash_file(path: Path, data_start: int) -> Hashes:
     )
 
 
-def kohya_hashes(serialised: bytes) -> dict[str, str]:
-    """Return the two header entries by which kohya names the tensors of a serialised file.
+def kohya_hashes(header: bytes, data: Iterable[bytes | memoryview]) -> dict[str, str]:
+    """Return the two header entries by which kohya names the tensors of a file.
 
-    Source: kohya-ss/sd-scripts, library/train_util.py, `precalculate_safetensors_hashes`; the file
-    is one with no metadata but `ss_*`.
+    `header` is that of the file with no metadata but `ss_*`. Source: kohya-ss/sd-scripts,
+    library/train_util.py, `precalculate_safetensors_hashes`.
     """
-    data_start = 8 + int.from_bytes(serialised[:8], "little")
-    return {
-        "sshs_model_hash": hashlib.sha256(serialised[data_start:]).hexdigest(),
-        "sshs_legacy_hash": hashlib.sha256(serialised[_LEGACY]).hexdigest()[:8],
-    }
+    tensors, legacy = hashlib.sha256(), hashlib.sha256()
+    legacy.update(header[_LEGACY])
+    at = len(header)
+    for block in data:
+        tensors.update(block)
+        legacy.update(block[max(0, _LEGACY.start - at) : max(0, _LEGACY.stop - at)])
+        at += len(block)
+    return {"sshs_model_hash": tensors.hexdigest(), "sshs_legacy_hash": legacy.hexdigest()[:8]}

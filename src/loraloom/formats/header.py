@@ -12,11 +12,17 @@ from types import MappingProxyType
 from typing import Any, BinaryIO, Final, cast, final
 
 from loraloom.errors import ModelError
+from loraloom.formats.excerpt import shown
+from loraloom.formats.strangers import sort_of_bytes
+from loraloom.formats.strict_json import parse_object
 
-_METADATA: Final = "__metadata__"
+METADATA: Final = "__metadata__"
 _LENGTH_BYTES: Final = 8
 _ALIGNMENT: Final = 8
 _LARGEST_HEADER: Final = 100_000_000
+_MOST_TENSORS: Final = 200_000
+_START_BYTES: Final = 512
+_LONGEST_NAME: Final = 1000
 _MOST_DIMENSIONS: Final = 16
 _LARGEST_DIMENSION: Final = 2**48
 
@@ -92,8 +98,11 @@ def read_header(path: Path) -> Header:
         raise ModelError("file.missing", path=path) from error
     except OSError as error:
         raise ModelError("file.unreadable", path=path, reason=error.strerror) from error
-    except (ValueError, RecursionError) as error:
-        raise ModelError("file.not_safetensors", path=path, reason=error) from error
+    except ValueError as error:
+        sort = sort_of_bytes(_start(path))
+        if sort is not None:
+            raise ModelError(sort, path=path) from error
+        raise ModelError("file.not_safetensors", path=path, reason=shown(error)) from error
 
 
 def read_number(path: Path, header: Header, name: str) -> float:
@@ -106,18 +115,11 @@ def read_number(path: Path, header: Header, name: str) -> float:
         return _DECODERS[entry.dtype](file.read(entry.end - entry.begin))
 
 
-def with_metadata(serialised: bytes, metadata: Mapping[str, str]) -> bytes:
-    """Return a whole file with this metadata, sorted: the same content is always the same bytes.
-
-    The safetensors library shuffles metadata anew in every process.
-    """
-    length = int.from_bytes(serialised[:_LENGTH_BYTES], "little")
-    header = json.loads(serialised[_LENGTH_BYTES : _LENGTH_BYTES + length])
-    header.pop(_METADATA, None)
-    header = {_METADATA: dict(sorted(metadata.items()))} | header
-    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+def framed(entries: Mapping[str, object]) -> bytes:
+    """Return a header as it stands in a file: its length, its JSON, and blanks to align."""
+    text = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % _ALIGNMENT)
-    return len(text).to_bytes(_LENGTH_BYTES, "little") + text + serialised[_LENGTH_BYTES + length :]
+    return len(text).to_bytes(_LENGTH_BYTES, "little") + text
 
 
 def _parse(file: BinaryIO, size: int) -> Header:
@@ -127,12 +129,11 @@ def _parse(file: BinaryIO, size: int) -> Header:
     length = int.from_bytes(prefix, "little")
     if length > min(_LARGEST_HEADER, size - _LENGTH_BYTES):
         raise _Broken(f"a header of {length} bytes in a file of {size}")
-    text = file.read(length).decode("utf-8")
-    content: Any = json.loads(text, object_pairs_hook=_without_duplicates)
-    if not isinstance(content, dict):
-        raise _Broken("the header is no JSON object")
-    content = cast("dict[str, Any]", content)
-    metadata = _metadata(content.pop(_METADATA, {}))
+    text = file.read(length)
+    if text.count(b"data_offsets") > _MOST_TENSORS:
+        raise _Broken(f"more than {_MOST_TENSORS} tensors")
+    content = parse_object(text)
+    metadata = _metadata(content.pop(METADATA, {}))
     entries = {name: _entry(name, entry) for name, entry in content.items()}
     data_start = _LENGTH_BYTES + length
     _check_order(entries, size - data_start)
@@ -143,15 +144,6 @@ def _parse(file: BinaryIO, size: int) -> Header:
     )
 
 
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in content:
-            raise _Broken(f"{name!r} occurs twice in the header")
-        content[name] = value
-    return content
-
-
 def _metadata(content: Any) -> dict[str, str]:
     if not isinstance(content, dict):
         raise _Broken("the metadata is no JSON object")
@@ -159,10 +151,18 @@ def _metadata(content: Any) -> dict[str, str]:
     for name, value in content.items():
         if not isinstance(value, str):
             raise _Broken(f"the metadata's {name!r} is no text")
+        value.encode("utf-8")
     return content
 
 
+def _start(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_START_BYTES)
+
+
 def _entry(name: str, content: Any) -> Entry:
+    if len(name) > _LONGEST_NAME:
+        raise _Broken(f"a name of {len(name)} characters")
     match content:
         case {"dtype": str(dtype), "shape": [*shape], "data_offsets": [begin, end], **rest}:
             numbers = [*shape, begin, end]

@@ -2,62 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from types import MappingProxyType
+from collections.abc import Mapping
+from itertools import islice
 from typing import ClassVar, Final, final
 
-from loraloom.adapters.site import Site
-from loraloom.formats.card import card_entry
-from loraloom.formats.codec import ALPHA, AbstractCodec, Claim
+from loraloom.adapters.span import Place
+from loraloom.formats.codec import AbstractCodec, Claim, Naming, Spelling
 from loraloom.formats.contents import Config, Contents
+from loraloom.formats.endings import FLAT
+from loraloom.formats.families import claims_of_nearest
+from loraloom.formats.flat_spelling import spell_flat
 from loraloom.formats.kohya_header import kohya_header
 from loraloom.formats.naming.family import Family
+from loraloom.formats.naming.renaming import Spelling as Spelled
 from loraloom.formats.naming.table import FAMILIES
-from loraloom.formats.outline import Outline
+from loraloom.formats.outline import Layer, Outline
+from loraloom.formats.rearrangement import Settings
 
-_ENDINGS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "down": "lora_down.weight",
-        "up": "lora_up.weight",
-        ALPHA: "alpha",
-    }
-)
-_PARTS: Final[Mapping[str, str]] = MappingProxyType({end: part for part, end in _ENDINGS.items()})
+_LOOKED_AT: Final = 32
+_ROTATION: Final = "oft_"
+"""What kohya's own rotations begin with; they are bound by an alpha of 0 as well."""
 
 
 @final
 class Kohya(AbstractCodec):
     """A module's flat name, a dot, and the part; alpha is a tensor, without it the scale is 1.
 
-    Source: kohya-ss/sd-scripts, networks/lora.py.
+    LyCORIS's files are of the same grammar. Source: kohya-ss/sd-scripts, networks/lora.py;
+    KohakuBlueleaf/LyCORIS, lycoris/modules.
     """
 
     name: ClassVar[str] = "kohya"
-    description: ClassVar[str] = "kohya's flat names, for web UIs (A1111, Forge, ComfyUI)"
+    description: ClassVar[str] = "kohya's and LyCORIS's flat names, for web UIs (A1111, ComfyUI)"
     is_folder: ClassVar[bool] = False
     is_hashed: ClassVar[bool] = True
 
+    def __init__(self, network_module: str = "") -> None:
+        self._network_module = network_module
+
     def claims(self, contents: Contents) -> Mapping[str, Claim]:
-        return max((_claims_in(family, contents.shapes) for family in FAMILIES.values()), key=len)
+        return claims_of_nearest(contents, _claims_in, _is_spelled_so)
 
-    def alphas(self, contents: Contents, ranks: Mapping[Site, int]) -> Mapping[Site, float]:
-        return {}
+    def bound(self, contents: Contents, key: str, alpha: float) -> Settings:
+        if key.startswith(_ROTATION):
+            return {"constraint": alpha}
+        return super().bound(contents, key, alpha)
 
-    def spell(self, outline: Outline, site: Site, part: str) -> str | None:
+    def naming(self, outline: Outline) -> Naming:
         family = FAMILIES.get(outline.card.family)
-        flat = None if family is None else family.flat(site)
-        return None if flat is None or part not in _ENDINGS else f"{flat}.{_ENDINGS[part]}"
+        if family is None:
+            return lambda place: None
+        sites = [site for place in outline.layers for site in place.sites]
+        names = family.names_for(sites, Spelled.FLAT, outline.card.name or self.name)
+        return lambda place: names.holder(place.sites[0])
+
+    def spell(self, place: Place, layer: Layer, part: str) -> Spelling | None:
+        return spell_flat(FLAT, place, layer, part)
 
     def header(self, outline: Outline) -> tuple[dict[str, str], Config]:
-        return kohya_header(outline) | card_entry(outline.card), None
+        return {}, None
+
+    def description_of(self, outline: Outline) -> dict[str, str]:
+        return kohya_header(outline, self._network_module)
 
 
-def _claims_in(family: Family, keys: Collection[str]) -> Mapping[str, Claim]:
+def _claims_in(family: Family, contents: Contents) -> Mapping[str, Claim]:
     """Return what the tensors are if the file is for this family."""
+    split = {key: key.partition(".") for key in contents.shapes}
+    modules = {flat for flat, _, text in split.values() if FLAT.named(text) is not None}
+    names = family.names_in(modules, Spelled.FLAT, contents.where)
+    meanings = {flat: names.meaning(flat) for flat in modules}
     claims: dict[str, Claim] = {}
-    for key in keys:
-        flat, _, ending = key.partition(".")
-        site = family.site(flat)
-        if site is not None and ending in _PARTS:
-            claims[key] = Claim(site, _PARTS[ending])
+    for key, (flat, _, text) in split.items():
+        ending, meaning = FLAT.named(text), meanings.get(flat)
+        if ending is not None and meaning is not None and not meaning.transposed:
+            claims[key] = Claim(meaning.of(ending.parameter), ending, family=family.name)
     return claims
+
+
+def _is_spelled_so(family: Family, claims: Mapping[str, Claim]) -> bool:
+    """Whether the trainer names the family's modules as the first ones in the file are named.
+
+    It has the authors' names of Stable Diffusion XL, and diffusers' of 1 and 2.
+    """
+    for key, claim in islice(claims.items(), _LOOKED_AT):
+        site = claim.meaning.site
+        if site is not None and family.flat(site) == key.partition(".")[0]:
+            return True
+    return False

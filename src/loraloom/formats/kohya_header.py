@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final, Literal, final
 
 from loraloom.adapters.card import Card
@@ -68,6 +69,14 @@ FIELDS: Final = (
 )
 """Further keys of a header are facts under their own names, and are written again as they are."""
 
+_OWN: Final = "networks.lora"
+_LYCORIS: Final = "lycoris.kohya"
+_DECOMPOSED: Final[Mapping[str, str]] = MappingProxyType(
+    {"dora": "lora", "doha": "loha", "dokr": "lokr"}
+)
+_ALGORITHMS: Final[Mapping[str, str]] = MappingProxyType({"oft": "diag-oft"})
+"""What LyCORIS calls a kind where that is not our name."""
+
 _NAME: Final = "ss_output_name"
 _BASE: Final = "ss_sd_model_name"
 _BASE_HASH: Final = "ss_new_sd_model_hash"
@@ -115,8 +124,11 @@ def foreign_card(metadata: Mapping[str, str], family: str) -> Card:
     )
 
 
-def kohya_header(outline: Outline) -> dict[str, str]:
-    """Return the metadata that kohya's readers expect, and what the card knows beyond."""
+def kohya_header(outline: Outline, module: str = "") -> dict[str, str]:
+    """Return the metadata that kohya's readers expect, and what the card knows beyond.
+
+    `module` is the trainer's module to name; without one, that of the kinds in the file.
+    """
     card = outline.card
     places: dict[str, Mapping[str, Any]] = {"recipe": card.recipe, "facts": card.facts}
     header = {
@@ -129,10 +141,10 @@ def kohya_header(outline: Outline) -> dict[str, str]:
             header[field.key] = _text(places[field.place][field.name])
     own = {_NAME: card.name, _BASE: card.base, _BASE_HASH: card.base_hash}
     header |= {key: text for key, text in own.items() if text}
-    return header | _network(outline) | _specification(card)
+    return header | _network(outline, module) | _specification(card)
 
 
-def _network(outline: Outline) -> dict[str, str]:
+def _network(outline: Outline, module: str) -> dict[str, str]:
     """Describe ranks and alphas as kohya does, where 3x3 convolutions have their own."""
     layers = outline.layers.values()
     linear = [layer for layer in layers if not layer.is_convolution]
@@ -142,12 +154,18 @@ def _network(outline: Outline) -> dict[str, str]:
     arguments.pop("conv_dim", None)
     arguments.pop("conv_alpha", None)
     if convolutions:
-        arguments["conv_dim"] = _common(layer.rank for layer in convolutions)
+        arguments["conv_dim"] = _common(layer.rank or 0 for layer in convolutions)
         arguments["conv_alpha"] = _common(layer.told_alpha for layer in convolutions)
+    kinds = {layer.kind for layer in layers}
+    module = module or (_OWN if kinds <= {"lora"} else _LYCORIS)
+    if module == _LYCORIS:
+        arguments = {"algo": _algorithm(kinds), **arguments}
+        if any(kind in _DECOMPOSED for kind in kinds):
+            arguments |= {"dora_wd": "True"}
     shown: list[Layer] = linear or convolutions
     return {
-        "ss_network_module": "networks.lora",
-        "ss_network_dim": _common(layer.rank for layer in shown),
+        "ss_network_module": module,
+        "ss_network_dim": _common(layer.rank or 0 for layer in shown),
         "ss_network_alpha": _common(layer.told_alpha for layer in shown),
         "ss_network_args": json.dumps(arguments),
     }
@@ -156,18 +174,25 @@ def _network(outline: Outline) -> dict[str, str]:
 def _specification(card: Card) -> dict[str, str]:
     """Say which model the file is for, in kohya's keys and in Stability AI's modelspec."""
     specification = {
-        "ss_v2": "False",
+        "ss_v2": str(card.family in FAMILIES and FAMILIES[card.family].is_v2),
         "modelspec.sai_model_spec": "1.0.1",
         "modelspec.title": card.name or "LoRA",
     }
     if card.triggers:
         specification[_TRIGGERS] = ", ".join(card.triggers)
-    if card.family in FAMILIES:
+    if card.family in FAMILIES and FAMILIES[card.family].architecture:
         family = FAMILIES[card.family]
         specification["ss_base_model_version"] = family.base_model_version
         specification["modelspec.architecture"] = f"{family.architecture}/lora"
         specification["modelspec.implementation"] = family.implementation
     return specification
+
+
+def _algorithm(kinds: Collection[str]) -> str:
+    """Return LyCORIS's name of the first kind; the others are there by module all the same."""
+    kind = next((kind for kind in sorted(kinds) if kind != "full"), "full")
+    kind = _DECOMPOSED.get(kind, kind)
+    return _ALGORITHMS.get(kind, kind)
 
 
 def _common(numbers: Iterable[float]) -> str:

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, Final, final
 
-from loraloom.adapters.site import Site, canonical_path
+from loraloom.adapters.site import PARTS, Site, canonical_path
+from loraloom.adapters.span import Place, Span
 from loraloom.errors import ModelError
-from loraloom.formats.card import card_entry
-from loraloom.formats.codec import AbstractCodec, Claim
+from loraloom.events import Warned
+from loraloom.formats.codec import AbstractCodec, Claim, Naming, Spelling, Told
 from loraloom.formats.contents import Config, Contents
-from loraloom.formats.lora_config import read_alphas, write_config
+from loraloom.formats.endings import PEFT, PEFT_TRANSPOSED
+from loraloom.formats.naming.meaning import Holder, Meaning
 from loraloom.formats.naming.table import FAMILIES, part_of
-from loraloom.formats.outline import Outline
+from loraloom.formats.outline import Layer, Outline
+from loraloom.formats.peft_config import changed_base, read_told, type_of, write_fields
+from loraloom.formats.peft_spelling import spell_peft
 
-_KEY: Final = re.compile(
-    r"(?:(?P<folder>[^/]+)/)?base_model\.model\.(?P<module>[^/]+)\.lora_(?P<factor>[AB])\.weight"
-)
-_PARTS: Final[Mapping[str, str]] = MappingProxyType({"A": "down", "B": "up"})
-_FACTORS: Final[Mapping[str, str]] = MappingProxyType({"down": "A", "up": "B"})
+_START: Final = re.compile(rf"(?:(?P<folder>{'|'.join(PARTS)})/)?base_model\.model\.")
 
 
 @final
@@ -37,48 +36,92 @@ class Peft(AbstractCodec):
     is_hashed: ClassVar[bool] = False
 
     def claims(self, contents: Contents) -> Mapping[str, Claim]:
-        matches = {key: match for key in contents.shapes if (match := _KEY.fullmatch(key))}
-        alone = part_of({match["module"] for match in matches.values() if not match["folder"]})
+        config = contents.config or {}
+        transposed = {folder for folder, own in config.items() if own.get("fan_in_fan_out")}
+        found: dict[str, tuple[str, str, Any]] = {}
+        for key in contents.shapes:
+            match = _START.match(key)
+            if match is not None:
+                folder = match["folder"] or ""
+                endings = PEFT_TRANSPOSED if folder in transposed else PEFT
+                split = endings.split(key[match.end() :])
+                if split is not None:
+                    found[key] = (folder, *split)
+        alone = part_of({module for folder, module, _ in found.values() if not folder})
         claims: dict[str, Claim] = {}
-        for key, match in matches.items():
-            part = match["folder"] or alone
-            path = canonical_path(part, f"{match['module']}.weight")
-            claims[key] = Claim(Site(part, path), _PARTS[match["factor"]])
+        for key, (folder, module, ending) in found.items():
+            part = folder or alone
+            path = canonical_path(part, f"{module}.{ending.parameter}")
+            claims[key] = Claim(Meaning(sites=(Site(part, path),)), ending)
         return claims
 
-    def alphas(self, contents: Contents, ranks: Mapping[Site, int]) -> Mapping[Site, float]:
+    def told(self, contents: Contents, layers: Mapping[Place, Layer]) -> Mapping[Place, Told]:
         if contents.config is None:
             raise ModelError("format.peft_config_missing", where=contents.where)
-        alphas: dict[Site, float] = {}
+        told: dict[Place, Told] = {}
         for folder, fields in contents.config.items():
-            own = {site: rank for site, rank in ranks.items() if folder in ("", site.part)}
-            alphas |= read_alphas(fields, own, contents.where)
-        return alphas
+            initialisation = changed_base(fields)
+            if initialisation and not contents.on_changed_base:
+                raise ModelError("format.changed_base", where=contents.where, way=initialisation)
+            own = {p: each for p, each in layers.items() if folder in ("", p.part)}
+            told |= read_told(fields, own, contents.where)
+        return told
 
-    def spell(self, outline: Outline, site: Site, part: str) -> str | None:
-        if part not in _FACTORS:
-            return None
+    def warnings(self, contents: Contents, layers: Mapping[Place, Layer]) -> tuple[Warned, ...]:
+        ways = {changed_base(fields) for fields in (contents.config or {}).values()} - {""}
+        details = {"where": contents.where, "way": ", ".join(sorted(ways))}
+        changed = [Warned(code="format.on_changed_base", details=details)] if ways else []
+        scaled = [p for p, each in layers.items() if each.kind == "ia3" and _is_after(each)]
+        return (*changed, *([_bias_warning(contents.where, scaled)] if scaled else []))
+
+    def naming(self, outline: Outline) -> Naming:
         family = FAMILIES.get(outline.card.family)
-        network = None if family is None else family.network(site.part)
-        module = site.module if network is None else network.live(site.module)
-        folder = _folder(outline, site.part)
-        return f"{folder}base_model.model.{module}.lora_{_FACTORS[part]}.weight"
+        folders = dict(zip(outline.networks, self.folders(outline), strict=False))
+
+        def holder(place: Place) -> Holder | None:
+            if isinstance(place, Span):
+                return None
+            network = None if family is None else family.network(place.part)
+            module = place.module if network is None else network.live(place.module)
+            folder = folders.get(place.part, "")
+            return Holder(f"{folder}base_model.model.{module}", Meaning(sites=(place,)))
+
+        return holder
+
+    def folders(self, outline: Outline) -> tuple[str, ...]:
+        networks = outline.networks
+        return tuple(f"{part}/" for part in networks) if len(networks) > 1 else ("",)
+
+    def spell(self, place: Place, layer: Layer, part: str) -> Spelling | None:
+        return spell_peft(place, layer, part)
+
+    def spell_word(self, word: str, part: str) -> Spelling | None:
+        return None
+
+    def misfits(self, outline: Outline) -> Collection[Place]:
+        """A configuration is of one type; what most deltas of the network are, all must be."""
+        misfits: list[Place] = []
+        for network in outline.networks:
+            layers = outline.of(network)
+            own = type_of(layers)
+            misfits += [p for p, e in layers.items() if own is None or not own.holds(e, layers)]
+        return misfits
 
     def header(self, outline: Outline) -> tuple[dict[str, str], Config]:
         metadata: dict[str, str] = {}
         config: dict[str, Any] = {}
-        for part in outline.networks:
-            folder = _folder(outline, part)
-            entries = {"format": "pt"} | card_entry(outline.card)
-            metadata |= {f"{folder}{key}": text for key, text in entries.items()}
+        for part, folder in zip(outline.networks, self.folders(outline), strict=False):
+            metadata[f"{folder}format"] = "pt"
             config[folder.removesuffix("/")] = {
-                "peft_type": "LORA",
                 "base_model_name_or_path": outline.card.base or None,
                 "inference_mode": True,
-            } | write_config(outline.of(part))
+            } | write_fields(outline.of(part))
         return metadata, config
 
 
-def _folder(outline: Outline, part: str) -> str:
-    """Return what the names of a network's tensors begin with."""
-    return f"{part}/" if len(outline.networks) > 1 else ""
+def _is_after(layer: Layer) -> bool:
+    return not layer.settings.get("on_input")
+
+
+def _bias_warning(where: str, places: Collection[Place]) -> Warned:
+    return Warned(code="format.ia3_bias", details={"where": where, "count": len(places)})

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar, final
 
-from pydantic import TypeAdapter, ValidationError
-
 from loraloom.adapters.site import PARTS
 from loraloom.errors import ModelError
+from loraloom.formats.strict_json import parse_object
 
 WEIGHTS: Final = "adapter_model.safetensors"
 CONFIG: Final = "adapter_config.json"
@@ -20,7 +19,7 @@ _PEFT_WEIGHTS: Final = (WEIGHTS, "adapter_model.bin")
 _PIPELINE_WEIGHTS: Final = ("pytorch_lora_weights.safetensors", "pytorch_lora_weights.bin")
 _PICKLES: Final = frozenset({".bin", ".ckpt", ".pt", ".pth"})
 
-_OBJECT: Final = TypeAdapter(dict[str, Any])
+_LARGEST_CONFIG: Final = 16 << 20
 
 Item = TypeVar("Item")
 
@@ -60,8 +59,10 @@ class Volume:
         if self.config is None:
             return None
         try:
-            return _OBJECT.validate_json(self.config.read_bytes())
-        except (OSError, ValidationError) as error:
+            if self.config.stat().st_size > _LARGEST_CONFIG:
+                raise ValueError("no configuration is so long")
+            return parse_object(self.config.read_bytes())
+        except (OSError, ValueError) as error:
             raise ModelError("format.config", where=self.config) from error
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
 from loraloom.adapters.card import Card
 from loraloom.adapters.site import Site
+from loraloom.adapters.span import Place
 from loraloom.errors import ModelError
+from loraloom.events import Warned
 from loraloom.formats.codec import AbstractCodec
 from loraloom.formats.contents import Contents
 from loraloom.formats.hashes import Hashes, hash_file
@@ -17,25 +19,29 @@ from loraloom.formats.header import Entry, Header, read_header, read_number
 from loraloom.formats.outline import Layer, Outline
 from loraloom.formats.reading import Reading, outline_of_file, understand
 from loraloom.formats.source import Volume, locate, merged_config
-from loraloom.formats.table import detect
+from loraloom.formats.table import recognise
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class AdapterSummary:
-    """An adapter as its files tell: format, ranks and alphas by site, size, card and hashes.
+    """An adapter as its files tell: format, ranks and alphas by site or span, size, card, hashes.
 
-    `size` is in bytes, `hashes` are by file name; `metadata` is verbatim.
+    `size` is in bytes, `hashes` are by file name, none if they were not asked for; `metadata` is
+    verbatim, `words` are the token embeddings beside the adapter, `warnings` what its user should
+    know.
     """
 
     format: str
     card: Card
-    layers: Mapping[Site, Layer]
+    layers: Mapping[Place, Layer]
     dtypes: tuple[str, ...]
     parameter_count: int
     size: int
     hashes: Mapping[str, Hashes]
     metadata: Mapping[str, str]
+    words: tuple[str, ...] = ()
+    warnings: tuple[Warned, ...] = ()
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -44,15 +50,21 @@ class AdapterSummary:
 
     @property
     def sites_by_part(self) -> Mapping[str, tuple[Site, ...]]:
-        """The sites of each network."""
-        parts = dict.fromkeys(site.part for site in self.layers)
-        return {part: tuple(s for s in self.layers if s.part == part) for part in parts}
+        """The sites of each network, those of spans one by one."""
+        sites = [site for place in self.layers for site in place.sites]
+        return {part: tuple(s for s in sites if s.part == part) for part in _parts(sites)}
 
     @property
     def ranks(self) -> tuple[int, int]:
-        """The lowest and the highest rank."""
-        ranks = [layer.rank for layer in self.layers.values()]
-        return min(ranks), max(ranks)
+        """The lowest and the highest rank; 0 where no kind has one."""
+        ranks = [layer.rank for layer in self.layers.values() if layer.rank is not None]
+        return min(ranks, default=0), max(ranks, default=0)
+
+    @property
+    def alphas(self) -> tuple[float, float]:
+        """The lowest and the highest alpha of kinds with a rank; 0 where there is none."""
+        alphas = [layer.told_alpha for layer in self.layers.values() if layer.rank is not None]
+        return min(alphas, default=0.0), max(alphas, default=0.0)
 
     @property
     def scales(self) -> tuple[float, float]:
@@ -61,9 +73,14 @@ class AdapterSummary:
         return min(scales), max(scales)
 
 
-def describe(path: Path) -> AdapterSummary:
+def _parts(sites: Iterable[Site]) -> dict[str, None]:
+    return dict.fromkeys(site.part for site in sites)
+
+
+def describe(path: Path, *, hashed: bool = True) -> AdapterSummary:
     """Summarise the adapter at `path`; tensors are not loaded, nor is torch.
 
+    `hashed` reads the whole file for its hashes; without it the header is all that is read.
     A file that cannot be understood is a `ModelError`; so is a pickle, which has no header.
     """
     found = _read(path)
@@ -79,8 +96,11 @@ def describe(path: Path) -> AdapterSummary:
             name: hash_file(volume.weights, header.data_start)
             for volume, header in found.headers.items()
             for name in volume.named({volume.weights.name: header})
+            if hashed
         },
         metadata=found.contents.metadata,
+        words=tuple(dict.fromkeys(word.name for word in found.reading.words.values())),
+        warnings=found.warnings,
     )
 
 
@@ -103,6 +123,7 @@ class _Read:
     codec: AbstractCodec
     reading: Reading
     outline: Outline
+    warnings: tuple[Warned, ...]
 
 
 def _read(path: Path) -> _Read:
@@ -115,18 +136,25 @@ def _read(path: Path) -> _Read:
         metadata |= volume.named(header.metadata)
     shapes = {key: entry.shape for key, entry in entries.items()}
     contents = Contents(
-        where=str(path), shapes=shapes, metadata=metadata, config=merged_config(volumes)
+        where=str(path),
+        shapes=shapes,
+        metadata=metadata,
+        config=merged_config(volumes),
+        on_changed_base=True,
     )
-    codec = detect(contents)
-    reading = understand(codec, contents)
-    numbers = _numbers(headers, reading.alpha_keys)
+    recognised = recognise(contents)
+    codec = recognised.codec
+    reading = understand(codec, contents, recognised.claims)
+    numbers = _numbers(headers, frozenset(reading.number_keys))
+    understood = outline_of_file(codec, contents, reading, numbers)
     return _Read(
         headers=headers,
         entries=entries,
         contents=contents,
         codec=codec,
         reading=reading,
-        outline=outline_of_file(codec, contents, reading, numbers),
+        outline=understood.outline,
+        warnings=understood.warnings,
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from loraloom.adapters.shape import fits
 from loraloom.adapters.site import Site
+from loraloom.adapters.span import Place
 from loraloom.errors import ModelError
 from loraloom.formats.source import locate
 from loraloom.formats.summary import outline
@@ -24,20 +25,21 @@ def check_lora(name: str, path: Path, base: CheckedBase) -> None:
     found = outline(path)
     require_family(name, path, found.card.family, base.found.title, base.found.family)
     if base.shapes:
-        for site, layer in found.layers.items():
-            _check_site(name, site, layer.weight, base.shapes)
+        for place, layer in found.layers.items():
+            _check_place(name, place, layer.weight, base.shapes)
 
 
-def _check_site(
-    name: str, site: Site, claimed: Sequence[int | None], shapes: Mapping[Site, Sequence[int]]
+def _check_place(
+    name: str, place: Place, claimed: Sequence[int | None], shapes: Mapping[Site, Sequence[int]]
 ) -> None:
-    if site not in shapes:
-        parts = ", ".join(dict.fromkeys(each.part for each in shapes))
-        raise ModelError("attach.no_site", adapter=name, site=site, parts=parts)
-    if not fits(claimed, shapes[site]):
-        raise ModelError(
-            "attach.shape", adapter=name, site=site, expected=tuple(shapes[site]), found=claimed
-        )
+    for site in place.sites:
+        if site not in shapes:
+            parts = ", ".join(dict.fromkeys(each.part for each in shapes))
+            raise ModelError("attach.no_site", adapter=name, site=site, parts=parts)
+    rows = sum(shapes[site][0] for site in place.sites)
+    expected = (rows, *shapes[place.sites[0]][1:])
+    if not fits(claimed, expected):
+        raise ModelError("attach.shape", adapter=name, site=place, expected=expected, found=claimed)
 
 
 def require_family(name: str, path: Path, family: str, model: str, expected: str) -> None:

@@ -6,15 +6,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from loraloom.formats.hashes import Hashes
 from loraloom.formats.summary import AdapterSummary, describe
+from loraloom.jobs.lora.telling_options import InfoOptions
 
 
-def lora_info(path: Path) -> Mapping[str, Any]:
+def lora_infos(options: InfoOptions) -> Mapping[str, Any]:
+    """Return what `lora_info` tells of several files."""
+    found = [
+        lora_info(path, hashed=options.hash, weights=options.weights) for path in options.files
+    ]
+    return {"adapters": found}
+
+
+def lora_info(path: Path, *, hashed: bool = False, weights: bool = False) -> Mapping[str, Any]:
     """Read an adapter's header and return what it tells; no model and no tensor is loaded.
 
-    What is not an adapter file is a `ModelError`.
+    `hashed` reads the whole file for its hashes; `weights` tells of every adapted weight. What is
+    not an adapter file is a `ModelError`.
     """
-    summary = describe(path)
+    summary = describe(path, hashed=hashed)
     return {
         "path": str(path),
         "format": summary.format,
@@ -25,21 +36,38 @@ def lora_info(path: Path) -> Mapping[str, Any]:
         "base": summary.card.base,
         "base_hash": summary.card.base_hash,
         "rank": list(summary.ranks),
-        "alpha": _alphas(summary),
+        "alpha": list(summary.alphas),
         "scale": list(summary.scales),
         "sites": {part: len(sites) for part, sites in summary.sites_by_part.items()},
         "parameters": summary.parameter_count,
         "bytes": summary.size,
         "dtypes": list(summary.dtypes),
-        "hashes": {
-            name: {"autov1": hashes.autov1, "autov2": hashes.autov2, "autov3": hashes.autov3}
-            for name, hashes in summary.hashes.items()
-        },
+        "embeddings": list(summary.words),
+        "hashes": {name: hashes_told(hashes) for name, hashes in summary.hashes.items()},
+        "weights": _weights(summary) if weights else {},
         "facts": dict(summary.card.facts),
         "recipe": dict(summary.card.recipe),
     }
 
 
-def _alphas(summary: AdapterSummary) -> list[float]:
-    alphas = [layer.told_alpha for layer in summary.layers.values()]
-    return [min(alphas), max(alphas)]
+def hashes_told(hashes: Hashes) -> Mapping[str, str]:
+    """Return the hashes of a file by the names that web UIs and model sites have for them."""
+    return {
+        "autov1": hashes.autov1,
+        "autov2": hashes.autov2,
+        "autov3": hashes.autov3,
+        "sha256": hashes.sha256,
+        "tensors": hashes.tensors,
+    }
+
+
+def _weights(summary: AdapterSummary) -> Mapping[str, Any]:
+    return {
+        str(place): {
+            "kind": layer.kind,
+            "rank": layer.rank,
+            "alpha": layer.told_alpha if layer.rank is not None else None,
+            "scale": layer.scale,
+        }
+        for place, layer in summary.layers.items()
+    }

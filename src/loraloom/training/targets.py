@@ -11,8 +11,10 @@ import torch
 from torch import nn
 
 from loraloom.adapters.adapter import Adapter, Card
+from loraloom.adapters.delta import AbstractDelta
 from loraloom.adapters.lora import Lora
 from loraloom.adapters.site import Site, canonical_path
+from loraloom.adapters.span import Place
 from loraloom.errors import UsageError
 
 _TRANSFORMERS: Final = ("Transformer2DModel",)
@@ -76,7 +78,7 @@ def fresh_adapter(
     dtype: torch.dtype = torch.float32,
 ) -> Adapter:
     """Return an untrained LoRA on all target layers of `networks`: worn, it changes nothing."""
-    deltas = {
+    deltas: dict[Place, AbstractDelta] = {
         site: Lora.fresh(tuple(layer.get_parameter("weight").shape), rank, alpha, generator, dtype)
         for part, network in networks.items()
         for site, layer, rank, alpha in target_layers(part, network, ranks)

@@ -2,61 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import final
 
 from loraloom.adapters.site import Site
-from loraloom.formats.naming.grammar import Grammar
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class Network:
-    """How the modules of one network are named.
-
-    `prefixes` are kohya's names of the network; all are read, the first is written. `root` is a
-    first level that the live network lacks in transformers 5 and files have nevertheless; names
-    without it are read as if it were there.
-    """
-
-    part: str
-    grammar: Grammar
-    prefixes: tuple[str, ...]
-    root: str = ""
-
-    def flat(self, module: str) -> str | None:
-        """Return kohya's name of a dotted module; None if the network has no such module."""
-        flat = self.grammar.flatten(module)
-        return None if flat is None else f"{self.prefixes[0]}_{flat}"
-
-    def module(self, flat: str) -> str | None:
-        """Return the dotted module of kohya's name; None if it is none of this network's."""
-        for prefix in self.prefixes:
-            if flat.startswith(f"{prefix}_"):
-                rest = flat.removeprefix(f"{prefix}_")
-                rooted = self.root.replace(".", "_") + rest
-                return self.grammar.unflatten(rest) or self.grammar.unflatten(rooted)
-        return None
-
-    def canonical(self, module: str) -> str | None:
-        """Return the canonical name of a live module; None if the network has no such module."""
-        return next(filter(self.grammar.knows, (module, self.root + module)), None)
-
-    def live(self, module: str) -> str:
-        """Return the module's name in the live network."""
-        return module.removeprefix(self.root)
+from loraloom.formats.naming.names import Names, evidence_of_names, evidence_of_sites
+from loraloom.formats.naming.network import Network
+from loraloom.formats.naming.renaming import Spelling
+from loraloom.formats.naming.rule import AbstractNumbering
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """A model family; the last three fields are what it is called in the headers of files."""
+    """A model family, and what it is called in the headers of files.
+
+    `base_model_version` (kohya), `architecture` and `implementation` (Stability AI's modelspec)
+    are written; `versions` are what the first two may begin with in other files. `is_v2` is
+    kohya's own mark of Stable Diffusion 2.
+    """
 
     name: str
     networks: tuple[Network, ...]
     base_model_version: str
     architecture: str
     implementation: str
+    versions: tuple[str, ...]
+    is_v2: bool = False
 
     def network(self, part: str) -> Network | None:
         """Return the network that plays `part`."""
@@ -67,15 +41,57 @@ class Family:
         network = self.network(site.part)
         return network is not None and network.grammar.knows(site.module)
 
+    def fits(self, weights: Mapping[Site, tuple[int | None, ...]]) -> bool:
+        """Whether the shapes of weights say that they are of a published model of the family.
+
+        They do if there are some that tell, and all of those agree.
+        """
+        agree = [
+            shape[1] == network.width.columns
+            for site, shape in weights.items()
+            if len(shape) > 1
+            and shape[1] is not None
+            and (network := self.network(site.part)) is not None
+            and network.width is not None
+            and network.width.concerns(site)
+        ]
+        return bool(agree) and all(agree)
+
+    def names_in(
+        self,
+        names: Collection[str],
+        spelling: Spelling,
+        where: str,
+        layout: AbstractNumbering | None = None,
+    ) -> Names:
+        """Return the names of modules in a file, given all of them; `where` is for messages."""
+        return Names(
+            self.networks, spelling, partial(evidence_of_names, names, spelling, where), layout
+        )
+
+    def names_for(
+        self,
+        sites: Collection[Site],
+        spelling: Spelling,
+        where: str,
+        layout: AbstractNumbering | None = None,
+    ) -> Names:
+        """Return the names that weights get in a file, given all that are to be written."""
+        return Names(self.networks, spelling, partial(evidence_of_sites, sites, where), layout)
+
     def flat(self, site: Site) -> str | None:
-        """Return kohya's name of the module that owns `site`."""
-        network = self.network(site.part)
-        return None if network is None else network.flat(site.module)
+        """Return kohya's name of the module that owns `site`; None if it means other weights too.
+
+        Layers are counted as in the family's published models.
+        """
+        holder = self._published.holder(site)
+        return holder.name if holder is not None and holder.meaning.is_plain else None
 
     def site(self, flat: str) -> Site | None:
-        """Return the weight that kohya's module name means."""
-        for network in self.networks:
-            module = network.module(flat)
-            if module is not None:
-                return Site(network.part, f"{module}.weight")
-        return None
+        """Return the one weight that kohya's module name means, the inverse of `flat`."""
+        meaning = self._published.meaning(flat)
+        return meaning.site if meaning is not None and meaning.is_plain else None
+
+    @cached_property
+    def _published(self) -> Names:
+        return self.names_for((), Spelling.FLAT, self.name)

@@ -2,31 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
 from loraloom.adapters.site import Site
 from loraloom.formats.naming.family import Family
+from loraloom.formats.naming.flux import FLUX
+from loraloom.formats.naming.llama import LLAMA
 from loraloom.formats.naming.sd1 import SD1
+from loraloom.formats.naming.sd2 import SD2
+from loraloom.formats.naming.sd3 import SD3
+from loraloom.formats.naming.sdxl import SDXL
 
-FAMILIES: Final[Mapping[str, Family]] = MappingProxyType({SD1.name: SD1})
+FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
+    {family.name: family for family in (SD1, SD2, SDXL, SD3, FLUX, LLAMA)}
+)
 
 
 def family_of(sites: Iterable[Site]) -> str:
     """Return the name of the first family that knows all sites; "" if none does."""
-    sites = tuple(sites)
+    return next(iter(families_of(dict.fromkeys(sites, ()))), "")
+
+
+def families_of(weights: Mapping[Site, tuple[int | None, ...]]) -> tuple[str, ...]:
+    """Return the names of the families that weights can be of, told by their names and shapes.
+
+    Names leave several where their networks are built alike: Stable Diffusion 1, 2 and XL. These
+    differ by the columns of some weights; where such are among `weights`, and fit some of the
+    families, only those are left. A model of no published width leaves all.
+    """
+    families = [family for family in FAMILIES.values() if all(map(family.knows, weights))]
+    fitting = [family for family in families if family.fits(weights)]
+    return tuple(family.name for family in fitting or families)
+
+
+def family_told(metadata: Mapping[str, str]) -> str:
+    """Return the family that a file's header names, as kohya or modelspec do; "" if none."""
+    keys = ("ss_base_model_version", "modelspec.architecture")
+    told = [metadata[key].lower() for key in keys if key in metadata]
     for family in FAMILIES.values():
-        if all(family.knows(site) for site in sites):
+        if any(text.startswith(family.versions) for text in told):
             return family.name
-    return ""
+    return SD2.name if metadata.get("ss_v2") == "True" else ""
 
 
 def part_of(modules: Iterable[str]) -> str:
-    """Return the part that the modules of one live network are of; "model" if no family says."""
-    modules = tuple(modules)
-    for family in FAMILIES.values():
-        for network in family.networks:
-            if all(network.canonical(module) is not None for module in modules):
-                return network.part
-    return "model"
+    """Return the part that the modules of one live network are of; "model" if no family says.
+
+    Of several, it is the first: CLIP alone is `text_encoder`.
+    """
+    return next(iter(parts_of(tuple(modules))), "model")
+
+
+def parts_of(modules: Collection[str]) -> tuple[str, ...]:
+    """Return every part that the modules of one live network can be of, in the table's order."""
+    return tuple(
+        dict.fromkeys(
+            network.part
+            for family in FAMILIES.values()
+            for network in family.networks
+            if all(network.canonical(module) is not None for module in modules)
+        )
+    )

@@ -85,6 +85,9 @@ def _adapter_facts(file: Path, networks: Mapping[str, nn.Module], root: Path) ->
     for site in adapter.deltas:
         sites[site.part] = sites.get(site.part, 0) + 1
     some = next(iter(adapter.deltas.values()))
+    # The demonstration trains LoRAs.
+    assert some.rank is not None
+    assert some.alpha is not None
     return AdapterFacts(
         file=file.relative_to(root).as_posix(),
         bytes=file.stat().st_size,

@@ -1,4 +1,4 @@
-"""PEFT's patterns, matched as PEFT matches them."""
+"""PEFT's patterns, matched as PEFT matches them, and the configurations made of them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from peft import LoraConfig
 from peft.utils.other import get_pattern_key
 
 from loraloom.adapters.site import Site
-from loraloom.formats.lora_config import read_alphas, write_config
 from loraloom.formats.outline import Layer
+from loraloom.formats.peft_config import read_told, write_fields
 
 MODULES = [
     "conv_in",
@@ -17,6 +17,15 @@ MODULES = [
     "mid_block.attentions.0.proj_in",
     "up_blocks.0.resnets.1.conv1",
 ]
+
+
+def _layer(rank, alpha=None):
+    shapes = {"down": (rank, 8), "up": (8, rank)}
+    return Layer(kind="lora", rank=rank, alpha=alpha, weight=(8, 8), shapes=shapes)
+
+
+def _alphas(config, layers):
+    return {place: told.alpha for place, told in read_told(config, layers, "test").items()}
 
 
 @pytest.mark.parametrize(
@@ -35,35 +44,32 @@ def test_the_first_pattern_that_fits_wins(patterns):
     expected = {
         module: patterns.get(get_pattern_key(patterns.keys(), module), 6) for module in MODULES
     }
-    sites = {Site("unet", f"{module}.weight"): 4 for module in MODULES}
-    alphas = read_alphas({"r": 4, "lora_alpha": 6, "alpha_pattern": patterns}, sites, "test")
+    layers = {Site("unet", f"{module}.weight"): _layer(4) for module in MODULES}
+    alphas = _alphas({"r": 4, "lora_alpha": 6, "alpha_pattern": patterns}, layers)
     assert {site.module: alpha for site, alpha in alphas.items()} == expected
 
 
 def test_defaults_are_pefts():
     config = LoraConfig()
     site = Site("unet", "conv_in.weight")
-    assert read_alphas({}, {site: config.r}, "test") == {site: config.lora_alpha}
+    assert _alphas({}, {site: _layer(config.r)}) == {site: config.lora_alpha}
 
 
 def test_rank_stabilised_alpha_gives_the_same_scale():
     site = Site("unet", "conv_in.weight")
-    (alpha,) = read_alphas(
-        {"r": 9, "lora_alpha": 6, "use_rslora": True}, {site: 9}, "test"
-    ).values()
+    config = {"r": 9, "lora_alpha": 6, "use_rslora": True}
+    (alpha,) = _alphas(config, {site: _layer(9)}).values()
     assert alpha / 9 == pytest.approx(6 / 9**0.5, rel=1e-15)
 
 
 def test_written_patterns_read_back():
     layers = {
-        Site("text_encoder", f"text_model.encoder.layers.{n}.mlp.fc1.weight"): Layer(
-            kind="lora", rank=n % 3 + 1, alpha=n / 7, weight=(8, 8)
+        Site("text_encoder", f"text_model.encoder.layers.{n}.mlp.fc1.weight"): _layer(
+            n % 3 + 1, n / 7
         )
         for n in range(12)
     }
-    config = write_config(layers)
-    ranks = {site: layer.rank for site, layer in layers.items()}
-    told = {site: layer.alpha for site, layer in layers.items()}
-    assert read_alphas(config, ranks, "test") == told
+    config = write_fields(layers)
+    assert _alphas(config, layers) == {site: layer.alpha for site, layer in layers.items()}
     # The most common rank needs no pattern.
     assert len(config["rank_pattern"]) == 8

@@ -1,0 +1,73 @@
+"""What a tool made of one weight's change, and how near it came to what was asked for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TypeAlias, final
+
+from torch import Tensor
+
+from loraloom.adapters.adapter import Adapter
+from loraloom.adapters.card import Card
+from loraloom.adapters.delta import AbstractDelta
+from loraloom.adapters.span import Place
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """How the delta that was made at one place compares with the change it is to represent.
+
+    `norm` is that change's Frobenius norm, None where nothing asked for it; `energy` is the share
+    of its square that the delta keeps and `error` the relative Frobenius error, both short of
+    float32's rounding. `rank` is the delta's, None for kinds without one. `strength` says how much
+    of the plain weighted sum a merge holds: their inner product over the sum's square; None where
+    the sum is zero.
+    """
+
+    place: Place
+    kind: str
+    rank: int | None
+    norm: float | None = None
+    energy: float = 1.0
+    error: float = 0.0
+    strength: float | None = 1.0
+
+
+Made: TypeAlias = tuple[AbstractDelta, Fit]
+"""What a tool yields, weight by weight."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Composition:
+    """An adapter that a tool made, and its fit at every place."""
+
+    adapter: Adapter
+    fits: tuple[Fit, ...]
+
+    @classmethod
+    def of(
+        cls,
+        made: Iterable[Made],
+        card: Card,
+        embeddings: Mapping[str, Mapping[str, Tensor]] = MappingProxyType({}),
+    ) -> Composition:
+        """Collect what a tool yields."""
+        deltas: dict[Place, AbstractDelta] = {}
+        fits: list[Fit] = []
+        for delta, fit in made:
+            deltas[fit.place] = delta
+            fits.append(fit)
+        adapter = Adapter(deltas=deltas, card=card, embeddings=embeddings)
+        return cls(adapter=adapter, fits=tuple(fits))
+
+    @property
+    def error(self) -> float:
+        """The relative Frobenius error of all changes together, as far as norms are known."""
+        known = [(fit.norm, fit.error) for fit in self.fits if fit.norm is not None]
+        whole = math.hypot(*(norm for norm, _ in known))
+        return math.hypot(*(norm * error for norm, error in known)) / whole if whole else 0.0

@@ -1,0 +1,212 @@
+"""Several adapters in one: the weighted sum of what they do to each weight, or a vote on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias, final
+
+from torch import Tensor
+
+from loraloom.adapters.adapter import Adapter
+from loraloom.adapters.lora import Lora
+from loraloom.adapters.span import Place
+from loraloom.composing.base_weights import BaseWeights
+from loraloom.composing.card import merged_card, merged_embeddings
+from loraloom.composing.change import Change, Dense, Product, inner, total
+from loraloom.composing.concatenation import concatenate
+from loraloom.composing.draws import stream
+from loraloom.composing.evaluation import change_of
+from loraloom.composing.fit import Composition, Fit, Made
+from loraloom.composing.inspection import check_finite
+from loraloom.composing.mode import SPARSE, MergeSettings, Thinning
+from loraloom.composing.representation import represented, whole
+from loraloom.composing.sparsity import dropped, threshold, trimmed
+from loraloom.composing.terms import Term, terms_by_place
+from loraloom.composing.truncation import Truncation
+from loraloom.composing.weights import (
+    NORMALIZERS,
+    Summed,
+    Weight,
+    check_weights,
+    is_worn,
+    weight_at,
+    written,
+)
+from loraloom.errors import UsageError
+
+_EXACT: Final = MergeSettings()
+
+
+def merge(
+    adapters: Mapping[str, Adapter],
+    weights: Mapping[str, Weight],
+    settings: MergeSettings = _EXACT,
+    base: BaseWeights | None = None,
+    name: str = "",
+) -> Composition:
+    """Return one adapter that does what the given ones do together, each at its weight.
+
+    What is merged is the change of each weight of the model, never the factors one by one: worn at
+    1, the result equals the adapters worn together (with `cat`; with `svd` up to the error that is
+    told). Where an adapter has weight 0 it leaves nothing, not even its rank. The order of the
+    adapters makes no difference to any bit of a delta. Kinds whose change depends on the base's
+    weight need `base`; spans that have to be cut need it where nothing else knows their rows.
+    """
+    check_weights(adapters, weights)
+    made = merge_places(adapters, weights, settings, base)
+    worn = {each: adapter for each, adapter in adapters.items() if is_worn(adapter, weights[each])}
+    card = merged_card(worn, _facts(weights, settings), name)
+    return Composition.of(made, card, merged_embeddings(worn))
+
+
+def merge_places(
+    adapters: Mapping[str, Adapter],
+    weights: Mapping[str, Weight],
+    settings: MergeSettings = _EXACT,
+    base: BaseWeights | None = None,
+) -> Iterator[Made]:
+    """Yield what `merge` collects, weight by weight, in the order of their names."""
+    check_weights(adapters, weights)
+    terms_at = terms_by_place(adapters, weights, settings.law, base)
+    if not terms_at:
+        raise UsageError("composing.nothing")
+    for terms in terms_at.values():
+        for term in terms:
+            check_finite(term.place, term.delta)
+    least = _least_magnitudes(terms_at, settings)
+    make = _EXACTLY.get(settings.mode, _thinned_out)
+    for place, terms in terms_at.items():
+        numbers = sorted(weight_at(each, place.sites[0]) for each in weights.values())
+        yield make(_Task(place, terms, numbers, settings, least))
+
+
+@final
+@dataclass(frozen=True)
+class _Task:
+    """What there is to merge at one place.
+
+    `numbers` are the weights of all adapters there, those included that do not touch it. `least`
+    holds the magnitudes below which an adapter's entries are trimmed, if one is for all weights.
+    """
+
+    place: Place
+    terms: Sequence[Term]
+    numbers: Sequence[float]
+    settings: MergeSettings
+    least: Mapping[str, float]
+
+    def factor(self, summed: Summed) -> float:
+        """Return what the merged change is multiplied by."""
+        settings = self.settings
+        return settings.scale / NORMALIZERS[settings.normalize](self.numbers, summed)
+
+    def changes(self) -> list[Change]:
+        """Return what each adapter adds."""
+        return [term.change() for term in self.terms]
+
+
+def _side_by_side(task: _Task) -> Made:
+    """Merge exactly: one delta as its own kind, LoRAs as one LoRA, else as `whole` has it."""
+
+    def summed() -> tuple[Change, Sequence[Change]]:
+        changes = task.changes()
+        return total(changes), changes
+
+    factor = task.factor(summed)
+    uncut = [term for term in task.terms if term.rows is None]
+    loras = [(each.strength * factor, each.delta) for each in uncut if isinstance(each.delta, Lora)]
+    alone = uncut[0].alone(factor) if len(uncut) == len(task.terms) == 1 else None
+    if alone is not None:
+        delta = alone
+    elif len(loras) == len(task.terms):
+        shapes = [term.target_shape for term in task.terms if term.target_shape is not None]
+        delta = concatenate(loras, max(shapes, key=len))
+    else:
+        delta = whole(summed()[0].times(factor))
+    return delta, Fit(place=task.place, kind=delta.kind, rank=delta.rank, strength=factor)
+
+
+def _decomposed(task: _Task) -> Made:
+    """Merge into the nearest LoRA of the asked rank."""
+    changes = task.changes()
+    merged = total(changes)
+    factor = task.factor(lambda: (merged, changes))
+    truncation = task.settings.truncation or _largest_rank(task.place, changes)
+    delta, fit = represented(task.place, merged.times(factor), truncation, task.settings.seed)
+    return delta, replace(fit, strength=factor * fit.energy)
+
+
+def _largest_rank(place: Place, changes: Sequence[Change]) -> Truncation | None:
+    """Return the rank of an svd merge that asks for none."""
+    ranks = [change.left.shape[1] for change in changes if isinstance(change, Product)]
+    if len(ranks) < len(changes) and len(changes[0].shape) > 1:
+        raise UsageError("composing.svd_rank", site=place)
+    return Truncation.to(max(ranks)) if ranks else None
+
+
+_Make: TypeAlias = Callable[[_Task], Made]
+
+_EXACTLY: Final[Mapping[str, _Make]] = MappingProxyType({"cat": _side_by_side, "svd": _decomposed})
+
+
+def _thinned_out(task: _Task) -> Made:
+    """Merge what is left of each change when most of its entries are gone."""
+    thinning, addition = SPARSE[task.settings.mode]
+    changes = task.changes()
+    thin = [
+        _THINNINGS[thinning](task, term, change.matrix())
+        for term, change in zip(task.terms, changes, strict=True)
+    ]
+    plain = total(changes)
+    merged = Dense(addition(thin), plain.shape)
+    factor = task.factor(lambda: (merged, changes))
+    settings = task.settings
+    delta, fit = represented(task.place, merged.times(factor), settings.truncation, settings.seed)
+    square = inner(plain, plain)
+    along = inner(change_of(delta, 1.0, plain.shape, None), plain)
+    return delta, replace(fit, strength=along / square if square else None)
+
+
+def _trim(task: _Task, term: Term, matrix: Tensor) -> Tensor:
+    least = task.least.get(term.adapter)
+    if least is None:
+        least = threshold(lambda: [matrix], task.settings.share)
+    return trimmed(matrix, least)
+
+
+def _drop(task: _Task, term: Term, matrix: Tensor) -> Tensor:
+    draws = stream(task.settings.seed, "drop", term.adapter, task.place)
+    return dropped(matrix, task.settings.share, draws)
+
+
+_THINNINGS: Final[Mapping[Thinning, Callable[[_Task, Term, Tensor], Tensor]]] = MappingProxyType(
+    {"trim": _trim, "drop": _drop}
+)
+
+
+def _least_magnitudes(
+    terms_at: Mapping[Place, Sequence[Term]], settings: MergeSettings
+) -> dict[str, float]:
+    """Return the magnitude from which an adapter's entries are kept, over all its weights."""
+    if settings.mode not in SPARSE or SPARSE[settings.mode][0] != "trim":
+        return {}
+    if settings.trim == "weight":
+        return {}
+    by_adapter: dict[str, list[Term]] = {}
+    for terms in terms_at.values():
+        for term in terms:
+            by_adapter.setdefault(term.adapter, []).append(term)
+    return {name: _least_magnitude(terms, settings) for name, terms in by_adapter.items()}
+
+
+def _least_magnitude(terms: Sequence[Term], settings: MergeSettings) -> float:
+    return threshold(lambda: (term.change().matrix() for term in terms), settings.share)
+
+
+def _facts(weights: Mapping[str, Weight], settings: MergeSettings) -> dict[str, Any]:
+    """Return how a merge was made, for the card."""
+    told = {name: written(weight) for name, weight in weights.items()}
+    chosen = {key: value for key, value in asdict(settings).items() if value is not None}
+    return {"tool": "merge", "weights": told, **chosen}

@@ -1,0 +1,1 @@
+"""The names in whole models' files."""

@@ -1,0 +1,1 @@
+"""The jobs on adapter files: converted, merged, resized, extracted, fused, compared."""

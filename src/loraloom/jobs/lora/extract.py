@@ -1,0 +1,47 @@
+"""What sets two models apart, written as an adapter file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+from loraloom.adapters.card import Card
+from loraloom.adapters.site import PARTS
+from loraloom.composing.extraction import extract as extracted
+from loraloom.errors import ModelError, UsageError
+from loraloom.events import Event, Finished, Saved
+from loraloom.formats.naming.table import FAMILIES
+from loraloom.jobs.lora.files import check_output, measures_of, write
+from loraloom.jobs.lora.model_files import ModelFiles
+from loraloom.jobs.lora.options import ExtractOptions
+from loraloom.jobs.lora.weights import truncation
+
+
+def extract(options: ExtractOptions, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
+    """Write the adapter that makes the tuned model of the original; yield how well it does."""
+    started = time.monotonic()
+    tuned, original = ModelFiles.at(options.tuned), ModelFiles.at(options.original)
+    check_output(options.output, [tuned.path, original.path], force=options.file.force)
+    unknown = [part for part in options.parts if part not in PARTS]
+    if unknown:
+        raise UsageError("lora.no_part", name=unknown[0], known=", ".join(PARTS))
+    truncated = None if options.rank is None else truncation(options.rank)
+    card = Card(family=_family(options, tuned), name=options.output.stem, base=original.path.stem)
+    parts = options.parts or PARTS
+    composition = extracted(tuned.weights, original.weights, card, truncated, parts)
+    if not composition.adapter.deltas:
+        raise ModelError("lora.no_difference", first=options.tuned, second=options.original)
+    write(composition.adapter, options.output, options.format.to, options.file)
+    yield from measures_of(composition)
+    yield Saved(path=options.output, what="adapter")
+    seconds = time.monotonic() - started
+    yield Finished(job="lora extract", seconds=seconds, outputs=(options.output,))
+
+
+def _family(options: ExtractOptions, tuned: ModelFiles) -> str:
+    """Return the family that was asked for, else that of the file if it can be only one."""
+    if options.family is None:
+        return tuned.families[0] if len(tuned.families) == 1 else ""
+    if options.family not in FAMILIES:
+        raise UsageError("lora.no_family", name=options.family, known=", ".join(FAMILIES))
+    return options.family

@@ -1,0 +1,108 @@
+"""Whether an adapter file is sound, and whether another does the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from loraloom.adapters.adapter import Adapter
+from loraloom.composing.comparison import Difference, compare
+from loraloom.composing.inspection import inspect
+from loraloom.formats.files import read_adapter
+from loraloom.formats.summary import describe
+from loraloom.jobs.lora.model_files import open_base
+from loraloom.jobs.lora.telling_options import DiffOptions, VerifyOptions
+
+_BROKEN = ("not_a_number", "infinite")
+
+
+def verify(options: VerifyOptions) -> Mapping[str, Any]:
+    """Return what is suspicious about an adapter, and how its changes differ from another's.
+
+    `ok` is false if numbers are none, or if a change differs by more than the tolerance.
+    """
+    base = open_base(options.basis.base)
+    first = read_adapter(options.first)
+    found = inspect(first, base)
+    findings = [
+        {
+            "place": str(finding.place),
+            "code": finding.code,
+            "part": finding.part,
+            "count": finding.count,
+            "times": finding.times,
+        }
+        for finding in found.findings
+    ]
+    ok = not any(finding.code in _BROKEN for finding in found.findings)
+    told: dict[str, Any] = {
+        "path": str(options.first),
+        "weights": len(first.deltas),
+        "unmeasured": sum(norm is None for norm in found.norms.values()),
+        "findings": findings,
+    }
+    if options.second is not None:
+        differences = compare(first, read_adapter(options.second), base)
+        beyond = [each for each in differences if not each.error <= options.tolerance]
+        told |= {
+            "second": str(options.second),
+            "tolerance": options.tolerance,
+            "largest": max((each.error for each in differences), default=0.0),
+            "beyond": len(beyond),
+            "differences": _told(differences),
+        }
+        ok = ok and not beyond
+    return {**told, "ok": ok}
+
+
+def diff(options: DiffOptions) -> Mapping[str, Any]:
+    """Return in what two adapters differ: their headers, their weights, and what these do."""
+    first, second = read_adapter(options.first), read_adapter(options.second)
+    differences = compare(first, second, open_base(options.basis.base))
+    headers = [describe(path, hashed=False).metadata for path in (options.first, options.second)]
+    return {
+        "first": str(options.first),
+        "second": str(options.second),
+        "metadata": _pairs(headers[0], headers[1]),
+        "layers": _pairs(_layers(first), _layers(second)),
+        "differences": _told(differences),
+    }
+
+
+def _told(differences: tuple[Difference, ...]) -> list[Mapping[str, Any]]:
+    """Return differences as plain data, the largest first; NaN above all."""
+    ordered = sorted(differences, key=lambda each: (each.error == each.error, -each.error))
+    return [
+        {
+            "place": str(each.place),
+            "error": each.error,
+            "norms": each.norms,
+            "only": each.only,
+        }
+        for each in ordered
+    ]
+
+
+def _layers(adapter: Adapter) -> dict[str, str]:
+    """Return what each delta is, in a few words."""
+    return {
+        str(place): " ".join(
+            filter(
+                None,
+                (
+                    delta.kind,
+                    "" if delta.rank is None else f"rank {delta.rank}",
+                    "" if delta.alpha is None else f"alpha {delta.alpha:g}",
+                ),
+            )
+        )
+        for place, delta in adapter.deltas.items()
+    }
+
+
+def _pairs(
+    one: Mapping[str, str], other: Mapping[str, str]
+) -> dict[str, tuple[str | None, str | None]]:
+    """Return what two tables say differently, None where one says nothing."""
+    keys = sorted({*one, *other})
+    return {key: (one.get(key), other.get(key)) for key in keys if one.get(key) != other.get(key)}
