@@ -81,6 +81,8 @@ def test_an_adapter_that_strengths_leave_out_is_off(zoo, make, pictures):
 
 ROWS = {
     "slices that tile the batch": ([1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0]),
+    "slices of other lengths and strengths": ([0.5, 0.5, 0.5, 0.0], [0.0, 0.0, 0.0, -0.7]),
+    "halves of other strengths": ([0.5, 0.5, 0.0, 0.0], [0.0, 0.0, -0.7, -0.7]),
     "the same in the other order": ([0.0, 0.0, 1.0, 1.0], [1.0, 1.0, 0.0, 0.0]),
     "slices with a gap": ([0.7, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.7]),
     "slices that overlap": ([1.0, 1.0, 1.0, 0.0], [0.0, 0.5, 0.5, 0.5]),

@@ -73,7 +73,6 @@ def test_the_sizes_are_the_tensors_own(generator):
         (Division(factor=2, full_matrix=True), 3, {"w1", "w2"}),
         (Division(factor=1, unbalanced=True, decompose_both=True), 12, {"w1_a", "w1_b", "w2"}),
     ],
-    ids=str,
 )
 def test_what_is_divided(division, rank, names, generator):
     delta = Lokr.fresh((32, 20, 3, 3), rank, 1.0, generator, division=division)

@@ -122,7 +122,6 @@ def test_a_rank_of_0_is_refused():
         (r".*\.0\..*_proj", {"layers.0.q_proj", "layers.0.v_proj", "layers.0.mlp.up_proj"}),
         (r".*norm|.*q_proj", {"layers.0.q_proj", "layers.1.q_proj"}),
     ],
-    ids=str,
 )
 def test_layers_are_chosen_as_peft_chooses_them(model, targets, expected):
     if "norm" not in str(targets):  # PEFT refuses what we leave alone

@@ -80,7 +80,7 @@ def run(
                 ),
                 (Broken if name in broken else Drawn)(seed, batch, side + 8 * (seed == 3)),
                 stream(seed, name, "noise"),
-                model.encode_text,
+                None,
             )
             for name, seed, batch, steps in specs
         ]
@@ -138,9 +138,7 @@ def test_a_gradient_that_is_not_finite_names_adapter_and_step(tiny_base: Path) -
     fresh = {"a": fresh_adapter(model.networks, RANKS, Card(family="sd1"), stream(1, "a", "w"))}
     with attach(model.networks, fresh, 0.0, trainable=True) as attachment:
         tuning = Tuning(steps=3, learning_rates={"unet": 1e-3}, optimizer_arguments={})
-        trainee = Trainee(
-            "a", attachment, tuning, Broken(1, 1), stream(1, "a", "noise"), model.encode_text
-        )
+        trainee = Trainee("a", attachment, tuning, Broken(1, 1), stream(1, "a", "noise"), None)
         told: list[Event] = []
         with pytest.raises(Diverged, match='"a" broke at step 2'):
             told.extend(
@@ -188,9 +186,7 @@ def test_stop_ends_after_the_step(tiny_base: Path) -> None:
     fresh = {"a": fresh_adapter(model.networks, RANKS, Card(family="sd1"), stream(1, "a", "w"))}
     with attach(model.networks, fresh, 0.0, trainable=True) as attachment:
         tuning = Tuning(steps=9, learning_rates={"unet": 1e-3}, optimizer_arguments={})
-        trainee = Trainee(
-            "a", attachment, tuning, Drawn(1, 1), stream(1, "a", "noise"), model.encode_text
-        )
+        trainee = Trainee("a", attachment, tuning, Drawn(1, 1), stream(1, "a", "noise"), None)
         events = list(
             train(
                 model,

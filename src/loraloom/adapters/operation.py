@@ -70,6 +70,15 @@ class Operation:
         """Which axis of the layer's output its weight's rows (the outputs) make up."""
         return -1 - self.sides
 
+    @property
+    def is_pixelwise(self) -> bool:
+        """Whether a convolution with a kernel of one pixel keeps every pixel in its place."""
+        return all(step == 1 for step in self.stride) and self.padding in (
+            "valid",
+            "same",
+            tuple(0 for _ in range(self.sides)),
+        )
+
     def apply(
         self, x: Shaped[Tensor, "batch ..."], weight: Float[Tensor, "out ..."]
     ) -> Float[Tensor, "batch ..."]:
@@ -107,6 +116,9 @@ class Operation:
                 return F.linear(inner, second)
             case "transposed" | "embedding":
                 return inner @ second
+            case "convolution" if self.groups == 1:
+                wide = second.flatten(1) @ inner.flatten(2)
+                return wide.view(len(wide), -1, *inner.shape[2:])
             case "convolution":
                 return _CONVOLUTIONS[self.sides](inner, second, groups=self.groups)
 
@@ -121,11 +133,19 @@ class Operation:
         in_place: bool,
     ) -> Float[Tensor, "batch ..."]:
         """Return y + apply_factors(x, down, up, scale), in `y` itself if `in_place` allows it."""
-        if self.kind != "linear" or y.ndim < 2 or not y.is_contiguous():
+        summed = self.kind in ("linear", "convolution") and self.groups == 1
+        if not summed or y.ndim < 2 or not y.is_contiguous():
             change = self.apply_factors(x, down, up)
             return y.add_(change, alpha=scale) if in_place else torch.add(y, change, alpha=scale)
-        inner = F.linear(x, down).flatten(0, -2)
-        rows = y.view(-1, y.shape[-1])
+        # Products of matrices that add to what is there: less than half of a convolution's time.
+        if self.kind == "convolution":
+            inner, wide = self._inner(x, down).flatten(2), y.flatten(2)
+            factor = up.flatten(1).expand(len(inner), -1, -1)
+            if in_place:
+                wide.baddbmm_(factor, inner, alpha=scale)
+                return y
+            return torch.baddbmm(wide, factor, inner, alpha=scale).view(y.shape)
+        inner, rows = F.linear(x, down).flatten(0, -2), y.view(-1, y.shape[-1])
         if in_place:
             rows.addmm_(inner, up.t(), alpha=scale)
             return y
@@ -140,7 +160,7 @@ class Operation:
 
     def _inner(self, x: Tensor, weight: Tensor) -> Tensor:
         """Return what is between the two factors."""
-        if self.kind == "convolution":
+        if self.kind == "convolution" and self.groups > 1:
             shared = weight.repeat(self.groups, *(1 for _ in weight.shape[1:]))
             return self._convolve(x, shared, self.groups)
         return self.apply(x, weight)

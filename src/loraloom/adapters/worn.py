@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from loraloom.adapters.operation import Operation
+from loraloom.adapters.packed import Packed
 from loraloom.adapters.piece import LowRank, Piece
 from loraloom.adapters.rerun import rerun, run_again
 from loraloom.adapters.strength import Route, Rows, input_of, part_of
@@ -98,6 +99,9 @@ def _add(
     Updates of low rank that all rows wear are taken together. All changes are known before the
     sum is formed; without gradients that happens in `y` itself, which nobody else has seen yet.
     """
+    packed = Packed.of(worn, y) if torch.is_grad_enabled() else None
+    if packed is not None:
+        return packed.added_to(y, x, operation)
     alone = len(_hooks(layer)) == 1
     readers = [piece for piece, _ in worn if piece.delta.needs_weight]
     for piece in readers:

@@ -17,7 +17,6 @@ from loraloom.data.order import Order
 from loraloom.events import Advanced, Event, PhaseStarted
 from loraloom.jobs.plan import AdapterPlan
 from loraloom.jobs.recipe import AdapterOptions
-from loraloom.models.conditioning import Conditioning
 from loraloom.models.model import AbstractModel
 from loraloom.training.feed import ExampleFeed
 from loraloom.training.seeds import stream
@@ -88,7 +87,7 @@ def new_trainee(
         _tuning(plan, attachment),
         _feed(model, plan, cache),
         stream(options.training.seed, options.name, "noise"),
-        _encoder(model, attachment, options),
+        _text_states(model, attachment, options),
     )
 
 
@@ -110,6 +109,7 @@ def _tuning(plan: AdapterPlan, attachment: Attachment) -> Tuning:
         accumulation=training.gradient_accumulation_steps,
         noise_offset=training.noise_offset,
         min_snr_gamma=training.min_snr_gamma,
+        clip_skip=training.clip_skip,
     )
 
 
@@ -148,11 +148,11 @@ def _composer(options: DataOptions) -> Callable[[str, random.Random], str]:
     return words
 
 
-def _encoder(
+def _text_states(
     model: AbstractModel, attachment: Attachment, options: AdapterOptions
-) -> Callable[[Sequence[str]], Conditioning]:
-    """Return what encodes captions: through the adapter where it is in the text encoder."""
-    encode = partial(model.encode_text, clip_skip=options.training.clip_skip)
+) -> TextStateCache | None:
+    """Return the text states of captions; None if the adapter changes them as it learns."""
     parts = {site.part for site in attachment.sites(options.name)}
-    trains_text = any(part.startswith("text_encoder") for part in parts)
-    return encode if trains_text else TextStateCache(encode)
+    if any(part.startswith("text_encoder") for part in parts):
+        return None
+    return TextStateCache(partial(model.encode_text, clip_skip=options.training.clip_skip))

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from loraloom.adapters.attachment import Attachment
 from loraloom.errors import Diverged
@@ -14,6 +12,8 @@ from loraloom.events import Event, Stepped, Warned
 from loraloom.models.conditioning import Conditioning
 from loraloom.models.model import AbstractModel
 from loraloom.training.objective import Noised, draw_noise, losses
+from loraloom.training.packed_texts import PackedTexts
+from loraloom.training.rows import divide_rows
 from loraloom.training.trainee import Trainee
 
 AfterStep = Callable[[int, Sequence[Trainee]], Iterator[Event]]
@@ -84,15 +84,16 @@ def _gradients(
     sums = dict.fromkeys((trainee.name for trainee in active), 0.0)
     for turn in range(max(trainee.tuning.accumulation for trainee in active)):
         taking = [trainee for trainee in active if turn < trainee.tuning.accumulation]
-        drawn = [_draw(model, attachment, trainee) for trainee in taking]
+        drawn = [_draw(model, trainee) for trainee in taking]
+        texts = PackedTexts(model, attachment, taking, [captions for _, captions in drawn])
         for group in _by_shape([noised for noised, _ in drawn]):
             members = [taking[i] for i in group]
             sizes = [len(drawn[i][0].clean) for i in group]
-            _route(attachment, members, sizes)
+            divide_rows(attachment, [trainee.name for trainee in members], sizes)
             each = losses(
                 model,
                 Noised.joined([drawn[i][0] for i in group]),
-                Conditioning.joined([drawn[i][1] for i in group]),
+                Conditioning.joined([texts.states[i] for i in group]),
             )
             own = [
                 rows.mean() / trainee.tuning.accumulation
@@ -101,12 +102,11 @@ def _gradients(
             torch.stack(own).sum().backward()
             for trainee, mean in zip(members, own, strict=True):
                 sums[trainee.name] += mean.item()
+        texts.backward()
     return sums
 
 
-def _draw(
-    model: AbstractModel, attachment: Attachment, trainee: Trainee
-) -> tuple[Noised, Conditioning]:
+def _draw(model: AbstractModel, trainee: Trainee) -> tuple[Noised, Sequence[str]]:
     rows = trainee.feed.rows()
     trainee.epoch = rows.epoch
     noised = draw_noise(
@@ -116,8 +116,7 @@ def _draw(
         noise_offset=trainee.tuning.noise_offset,
         min_snr_gamma=trainee.tuning.min_snr_gamma,
     )
-    attachment.set_strengths({trainee.name: 1.0})
-    return noised, trainee.encode(rows.captions)
+    return noised, rows.captions
 
 
 def _by_shape(draws: Sequence[Noised]) -> Iterator[list[int]]:
@@ -125,15 +124,3 @@ def _by_shape(draws: Sequence[Noised]) -> Iterator[list[int]]:
     shapes = dict.fromkeys(draw.clean.shape[1:] for draw in draws)
     for shape in shapes:
         yield [i for i, draw in enumerate(draws) if draw.clean.shape[1:] == shape]
-
-
-def _route(attachment: Attachment, members: Sequence[Trainee], sizes: Sequence[int]) -> None:
-    """Let each adapter be worn by its own rows of the batch, and by no other."""
-    if len(members) == 1:
-        attachment.set_strengths({members[0].name: 1.0})
-        return
-    owner = torch.repeat_interleave(torch.tensor(list(sizes)))
-    worn: dict[str, Float[Tensor, " batch"]] = {
-        trainee.name: (owner == index).float() for index, trainee in enumerate(members)
-    }
-    attachment.set_strengths(worn)

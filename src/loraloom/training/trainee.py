@@ -44,7 +44,8 @@ class Tuning:
     """How one adapter is trained.
 
     `learning_rates` are by part; `schedule` and `optimizer` name rows of their tables;
-    `accumulation` batches make one step; a `max_gradient_norm` of 0 clips nothing.
+    `accumulation` batches make one step; a `max_gradient_norm` of 0 clips nothing. `clip_skip` n
+    reads the n-th layer of the text encoder from its end.
     """
 
     steps: int
@@ -57,11 +58,16 @@ class Tuning:
     accumulation: int = 1
     noise_offset: float = 0.0
     min_snr_gamma: float | None = None
+    clip_skip: int = 1
 
 
 @final
 class Trainee:
-    """One adapter on its way; nothing in here knows of the others."""
+    """One adapter on its way; nothing in here knows of the others.
+
+    `text_states` tells what a text encoder that the adapter leaves as it is says of captions; None
+    if the adapter is worn by the text encoder too.
+    """
 
     def __init__(
         self,
@@ -70,13 +76,13 @@ class Trainee:
         tuning: Tuning,
         feed: Feed,
         noise: torch.Generator,
-        encode: Callable[[Sequence[str]], Conditioning],
+        text_states: Callable[[Sequence[str]], Conditioning] | None,
     ) -> None:
         self.name = name
         self.tuning = tuning
         self.feed = feed
         self.noise = noise
-        self.encode = encode
+        self.text_states = text_states
         self.step = 0
         self.epoch = 1
         self.failure: Diverged | None = None

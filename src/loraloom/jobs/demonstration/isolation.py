@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from typing import Final
 
@@ -30,6 +31,13 @@ def measure_isolation(
 
     All learn from the same latents, those of the first model: give the fastest first.
     """
+    with _one_thread():
+        return (yield from _measured(models, plans))
+
+
+def _measured(
+    models: Mapping[torch.dtype, AbstractModel], plans: Sequence[AdapterPlan]
+) -> Generator[Event, None, Isolation]:
     caches = yield from _encoded(next(iter(models.values())), plans)
     yield PhaseStarted(phase="isolation", total=len(models) * (1 + len(plans)))
     gaps: dict[torch.dtype, Gap] = {}
@@ -55,6 +63,17 @@ def measure_isolation(
         float64=gaps[torch.float64],
         float32=gaps[torch.float32],
     )
+
+
+@contextmanager
+def _one_thread() -> Generator[None]:
+    """Let torch work in one thread: with batches this small, sharing them out takes longer."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _encoded(

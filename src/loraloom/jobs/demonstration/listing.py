@@ -35,8 +35,8 @@ def next_commands(root: Path) -> tuple[NextCommand, ...]:
         NextCommand(
             kind="held_out_styles",
             command=f"loraloom train {(root / 'data' / OFFERED[0]).as_posix()} --model playground "
-            f"--trigger {STYLES[OFFERED[0]].trigger} --learning_rate 1e-3 "
-            "--train_batch_size 8 --max_train_steps 250",
+            f"--trigger {STYLES[OFFERED[0]].trigger} --learning_rate 2e-3 "
+            "--train_batch_size 8 --max_train_steps 150",
         ),
         NextCommand(kind="own_folder", command=f"loraloom train ./photos {own}"),
     )
