@@ -130,3 +130,21 @@ def test_training_keeps_no_matrix_as_large_as_the_weight(generator):
         large = [tensor for tensor in kept if tensor.numel() >= weight.numel()]
         assert large
         assert all(tensor.data_ptr() == weight.data_ptr() for tensor in large)
+
+
+@pytest.mark.parametrize("axis", ["output", "input"])
+def test_a_magnitude_far_below_the_directions_norm_costs_no_precision(axis, generator):
+    """A norm 1000 times the magnitude: what DoRA takes away again must not be added first."""
+    weight, x = (torch.randn(shape, generator=generator) for shape in ((32, 48), (5, 48)))
+    up = torch.randn(32, 2, generator=generator)
+    inner = Lora(torch.randn(2, 48, generator=generator), up, 2000.0)
+    magnitude = torch.rand(32 if axis == "output" else 48, generator=generator) + 5
+    dora = Dora(inner, magnitude, axis, False)
+    exact = Dora.from_parts(
+        {name: part.double() for name, part in dora.parts().items()}, 2000.0, dora.settings
+    )
+    expected = torch.nn.functional.linear(x.double(), exact.delta(weight.double()))
+    y = torch.nn.functional.linear(x, weight)
+    found = dora.branch(x, y, weight, Operation(kind="linear"))
+    assert (found - expected).norm() <= 1e-6 * expected.norm()
+    assert (dora.delta(weight) - exact.delta(weight.double())).norm() <= 1e-6 * weight.norm()

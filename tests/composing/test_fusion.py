@@ -11,6 +11,8 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers.pytorch_utils import Conv1D
 
 from loraloom.adapters.adapter import Adapter
 from loraloom.adapters.attachment import attach
@@ -18,6 +20,7 @@ from loraloom.adapters.card import Card
 from loraloom.adapters.full import Full
 from loraloom.adapters.kinds import KINDS
 from loraloom.adapters.lora import Lora
+from loraloom.adapters.operation import Operation
 from loraloom.adapters.site import Site
 from loraloom.adapters.span import Span
 from loraloom.composing import (
@@ -34,7 +37,17 @@ from loraloom.composing import (
 from loraloom.errors import ModelError
 from loraloom.formats.atomic import write_files
 from loraloom.formats.naming.checkpoints.checkpoint import names_in_file, names_in_folder
+from tests.adapters.variants import VARIANTS, Layer
 from tests.composing.conftest import LAYERS, assert_same_changes, changes, random_delta, site
+
+_ONES = {
+    "linear": nn.Linear(16, 8),
+    "1x1": nn.Conv2d(16, 8, 1),
+    "3x3": nn.Conv2d(16, 8, 3, padding=1),
+    "grouped": nn.Conv2d(16, 8, 2, groups=4),
+    "embedding": nn.Embedding(16, 8),
+    "gpt2": Conv1D(8, 16),
+}
 
 
 def _names(tensors):
@@ -68,17 +81,49 @@ def test_fused_merged_and_live_are_one(net, pictures, make):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_is_fused(net, pictures, kind):
-    deltas = {
-        site(layer): random_delta(kind, net.get_submodule(layer).weight, 1) for layer in LAYERS
-    }
-    adapter = Adapter(deltas=deltas, card=Card(family=""))
+@pytest.mark.parametrize("strength", [1.0, 0.6, -1.7])
+def test_every_kind_live_merged_and_fused_is_one(net, pictures, kind, strength):
+    weights = {site(layer): net.get_submodule(layer).weight for layer in LAYERS}
+    deltas = {where: random_delta(kind, weight, 1) for where, weight in weights.items()}
+    adapter, given = {"a": Adapter(deltas=deltas, card=Card(family=""))}, {"a": strength}
     state = net.state_dict()
-    fused = _read(fuse(in_memory(state), _names(state), {"a": adapter}, {"a": 0.6}))
-    with attach({"model": net}, adapter, 0.6):
+    fused = _read(fuse(in_memory(state), _names(state), adapter, given))
+    base = net(pictures)
+    with attach({"model": net}, adapter, given):
         live = net(pictures)
-    found = _worn(net, fused)(pictures)
-    assert (found - live).norm() <= 2e-6 * live.norm()
+    with attach({"model": net}, merge(adapter, given, base=BaseWeights.of(weights)).adapter):
+        merged = net(pictures)
+    assert (live - base).norm() > 0.01 * base.norm()
+    for found in (_worn(net, fused)(pictures), merged):
+        assert (found - live).norm() <= 1e-6 * live.norm()
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda each: f"{each.kind.kind}-{each.name}")
+@pytest.mark.parametrize("layer", _ONES.values(), ids=_ONES.keys())
+def test_every_form_live_merged_and_fused_is_one(variant, layer, generator):
+    """Kinds in all forms on every sort of layer, with factors of a size that none is trained to."""
+    net = nn.ModuleDict({"layer": layer}).requires_grad_(False)
+    shape = tuple(layer.weight.shape)
+    if not variant.suits(shape):
+        return
+    operation = Operation.of(layer)
+    drawn = Layer(name="", operation=operation, shape=shape, input=lambda draws: draws)
+    delta = variant.random(drawn, generator, layer.weight)
+    adapter = {"a": Adapter(deltas={site("layer"): delta}, card=Card(family=""))}
+    state = net.state_dict()
+    drawn = torch.randn(4, 16, 5, 6, generator=generator)
+    x = torch.randint(16, (4, 6)) if operation.kind == "embedding" else drawn
+    x = x.flatten(2).mT.contiguous() if operation.kind in ("linear", "transposed") else x
+    for strength in (1.0, -0.7):
+        given = {"a": strength}
+        fused = _read(fuse(in_memory(state), _names(state), adapter, given))
+        base = BaseWeights.of({site("layer"): layer.weight})
+        with attach({"model": net}, adapter, given):
+            live = layer(x)
+        with attach({"model": net}, merge(adapter, given, base=base).adapter):
+            merged = layer(x)
+        for found in (_worn(net, fused)["layer"](x), merged):
+            assert (found - live).norm() <= 1e-6 * live.norm()
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])

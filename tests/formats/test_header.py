@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import save, save_file
 
 from loraloom.errors import ModelError
-from loraloom.formats.header import read_header, read_number
+from loraloom.formats.header import read_header, read_numbers
 
 ENTRY = {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}
 
@@ -62,10 +62,12 @@ def test_single_numbers_are_read_without_torch(tmp_path, name):
     number = torch.tensor(19 / 7).to(getattr(torch, name))
     save_file({"alpha": number, "one": number.view(1).clone(), "two": torch.zeros(2)}, path)
     header = read_header(path)
-    assert read_number(path, header, "alpha") == float(number)
-    assert read_number(path, header, "one") == float(number)
+    assert read_numbers(path, header, ["alpha", "one"]) == {
+        "alpha": float(number),
+        "one": float(number),
+    }
     with pytest.raises(ModelError, match="two should hold one number"):
-        read_number(path, header, "two")
+        read_numbers(path, header, ["two"])
 
 
 @pytest.mark.parametrize("length", [0, 1, 7, 8, 20, -25, -1])

@@ -12,6 +12,7 @@ SHAPES = {
     "as it is": [(2, 3), (4,), (2, 3, 3, 3)],
     "magnitude": [(5, 1), (1, 5), (5, 1, 1, 1), (1, 5, 1, 1), (5,), (1, 1)],
     "magnitude of the outputs": [(5,), (1, 5, 1, 1), (1,)],
+    "magnitude of the inputs": [(5,), (1,)],
     "transposed": [(3, 5)],
     "triangle": [(1, 1), (2, 3), (4, 6), (3, 28)],
     "offset": [(5,), (1, 5), (5, 1), (1, 5, 1, 1)],
@@ -20,6 +21,7 @@ SHAPES = {
 WRONG = {
     "magnitude": [(2, 5)],
     "magnitude of the outputs": [(5, 5)],
+    "magnitude of the inputs": [(5, 5)],
     "transposed": [(5,), (1, 2, 3)],
     "triangle": [(5,), (2, 4), (2, 5), (1, 2, 3)],
     "offset": [(2, 5)],

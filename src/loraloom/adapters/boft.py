@@ -13,7 +13,7 @@ from torch import Tensor
 from loraloom.adapters.channels import COLUMNS, ROWS, divided, side, spread
 from loraloom.adapters.delta import NO_SETTINGS, AbstractDelta, Law, Settings
 from loraloom.adapters.factorization import butterfly_factorization
-from loraloom.adapters.factors import check_names, flat, frozen, longest, unfit
+from loraloom.adapters.factors import check_names, flat, frozen, unfit
 from loraloom.adapters.operation import Operation
 from loraloom.adapters.rotation import Rotation, Side, rescaled, rotated
 from loraloom.errors import ModelError
@@ -109,12 +109,6 @@ class Boft(AbstractDelta):
         if self._rotation.side == "output":
             return (width, None)
         return (None if self.rescale is None else self.rescale.numel(), width)
-
-    @property
-    def row_parts(self) -> Mapping[str, int] | None:
-        if self._rotation.side == "output":
-            return None
-        return {} if self.rescale is None else {"rescale": longest(self.rescale)}
 
     def fits(self, shape: tuple[int, ...]) -> bool:
         if len(shape) < 2:

@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from loraloom.adapters.channels import COLUMNS, ROWS, scaled, side, spread
+from loraloom.adapters.channels import COLUMNS, ROWS, side, spread
 from loraloom.adapters.delta import NO_SETTINGS, AbstractDelta, Law, Setting, Settings
-from loraloom.adapters.factors import check_names, check_settings, flat, longest, unfit
+from loraloom.adapters.factors import check_names, check_settings, flat, unfit
 from loraloom.adapters.norms import norms, updated_norms
 from loraloom.adapters.operation import Operation
 from loraloom.errors import ModelError
@@ -115,13 +115,6 @@ class AbstractDecomposed(AbstractDelta, ABC):
     def claimed_shape(self) -> tuple[int | None, ...]:
         return self.inner.claimed_shape
 
-    @property
-    def row_parts(self) -> Mapping[str, int] | None:
-        rows = self.inner.row_parts
-        if self.axis == "input" or rows is None:
-            return None  # the norm of a column is of all rows
-        return {**rows, "magnitude": longest(self.magnitude)}
-
     def fits(self, shape: tuple[int, ...]) -> bool:
         return self.inner.fits(shape) and shape[_AXES[self.axis]] == self.magnitude.numel()
 
@@ -144,11 +137,11 @@ class AbstractDecomposed(AbstractDelta, ABC):
         base, update = weight.to(self.precision), self.inner.delta(weight)
         if law == "peft":
             update = strength * update
-            excess = self._excess(norms(base + update, _AXES[self.axis]))
-        else:
-            excess = strength * self._excess(norms(base + update, _AXES[self.axis]))
-        excess = excess.view(-1, *(1 for _ in weight.shape[1 + _AXES[self.axis] :]))
-        return update + excess * (base + update)
+        factor = self._factor(norms(base + update, _AXES[self.axis]))
+        if law == "lycoris":
+            factor = torch.lerp(torch.ones_like(factor), factor, strength)
+        factor = factor.view(-1, *(1 for _ in weight.shape[1 + _AXES[self.axis] :]))
+        return factor * update + (factor - 1) * base
 
     def branch(
         self,
@@ -161,13 +154,15 @@ class AbstractDecomposed(AbstractDelta, ABC):
         if inner is None:
             return None
         axis = _AXES[self.axis]
-        excess = self._excess(self._updated_norms(weight)).to(y.dtype)
+        factor = self._factor(self._updated_norms(weight))
+        whole, excess = (
+            spread(operation, axis, each.to(y.dtype), x) for each in (factor, factor - 1)
+        )
         if side(operation, axis) == "input":
-            more = spread(operation, axis, excess, x) * x
-            turned = self.inner.branch(more, y, weight, operation)
+            turned = self.inner.branch(whole * x, y, weight, operation)
             assert turned is not None
-            return inner + turned + operation.apply(more, weight)
-        return inner + scaled(operation, axis, excess, x, y + inner, weight)
+            return turned + operation.apply(excess * x, weight)
+        return whole * inner + excess * y
 
     def _updated_norms(self, weight: Float[Tensor, "out ..."]) -> Float[Tensor, " width"]:
         exact, axis = self.precision, _AXES[self.axis]
@@ -177,9 +172,10 @@ class AbstractDecomposed(AbstractDelta, ABC):
         down, up, scale = low_rank
         return updated_norms(weight, down.to(exact), up.to(exact) * scale, axis)
 
-    def _excess(self, norm: Float[Tensor, " width"]) -> Float[Tensor, " width"]:
-        """Return magnitude / norm - 1 for every row or column. One of zeros stays zero."""
+    def _factor(self, norm: Float[Tensor, " width"]) -> Float[Tensor, " width"]:
+        """Return magnitude / norm for every row or column. One of zeros stays zero."""
         if self.detached_norm:
             norm = norm.detach()
         smallest = torch.finfo(norm.dtype).eps
-        return self.magnitude.to(norm.dtype).flatten() / norm.clamp_min(smallest) - 1
+        factor = self.magnitude.to(norm.dtype).flatten() / norm.clamp_min(smallest)
+        return factor * (norm > smallest)

@@ -124,15 +124,6 @@ class AbstractDelta(nn.Module, ABC):
         return self
 
     @property
-    def row_parts(self) -> Mapping[str, int] | None:
-        """The parts that have something for each row of W, and the dimension in which they do.
-
-        Any rows of these, with all of the other parts, are then the update of those rows. None
-        where a row's update depends on other rows.
-        """
-        return None
-
-    @property
     def precision(self) -> torch.dtype:
         """The number type that the update is computed in: float32, float64 for float64 factors."""
         return wide(*self.parameters())

@@ -65,11 +65,6 @@ def flat(tensor: Tensor) -> Tensor | None:
     return tensor.flatten() if tensor.numel() == max(tensor.shape, default=1) > 0 else None
 
 
-def longest(tensor: Tensor) -> int:
-    """Return the dimension along which such a vector lies."""
-    return max(range(tensor.ndim), key=lambda dimension: tensor.shape[dimension])
-
-
 def _same_sort(value: Setting, example: Setting) -> bool:
     if isinstance(value, bool) or isinstance(example, bool):
         return isinstance(value, bool) and isinstance(example, bool)

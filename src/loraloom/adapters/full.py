@@ -54,10 +54,6 @@ class Full(AbstractDelta):
     def claimed_shape(self) -> tuple[int, ...]:
         return tuple(self.diff.shape)
 
-    @property
-    def row_parts(self) -> Mapping[str, int]:
-        return {"diff": 0}
-
     def fitted(self, shape: tuple[int, ...]) -> Self:
         fitting = super().fitted(shape)
         return fitting if self.diff.shape == shape else type(self)(self.diff.data.reshape(shape))

@@ -108,10 +108,6 @@ class Glora(AbstractDelta):
         _, _, up, down = self._factors
         return (up.shape[0], *down.shape[1:])
 
-    @property
-    def row_parts(self) -> Mapping[str, int]:
-        return {"b2" if self._swapped else "b1": 0}
-
     def fits(self, shape: tuple[int, ...]) -> bool:
         wide = self._factors[0].shape[0]
         flat = (*shape[:1], math.prod(shape[1:])) == self.claimed_shape

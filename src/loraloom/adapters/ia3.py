@@ -16,7 +16,6 @@ from loraloom.adapters.factors import (
     check_settings,
     flat,
     frozen,
-    longest,
     unfit,
 )
 from loraloom.adapters.operation import Operation
@@ -75,10 +74,6 @@ class Ia3(AbstractDelta):
     @property
     def claimed_shape(self) -> tuple[int | None, ...]:
         return (None, self.scale.numel()) if self._on_input else (self.scale.numel(), None)
-
-    @property
-    def row_parts(self) -> Mapping[str, int]:
-        return {} if self._on_input else {"scale": longest(self.scale)}
 
     def fits(self, shape: tuple[int, ...]) -> bool:
         return len(shape) > self._axis and shape[self._axis] == self.scale.numel()

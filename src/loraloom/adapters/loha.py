@@ -115,10 +115,6 @@ class Loha(AbstractDelta):
             return (self.w1_a.shape[1], self.w1_b.shape[1], *self.t1.shape[2:])
         return (self.w1_a.shape[0], *self.w1_b.shape[1:])
 
-    @property
-    def row_parts(self) -> Mapping[str, int]:
-        return dict.fromkeys(("w1_a", "w2_a"), 0 if self.t1 is None else 1)
-
     def fits(self, shape: tuple[int, ...]) -> bool:
         flat = (*shape[:1], math.prod(shape[1:])) == self.claimed_shape
         return super().fits(shape) or (self.t1 is None and flat)

@@ -111,10 +111,6 @@ class Lora(AbstractDelta):
         kernel = self.down.shape[2:] if self.mid is None else self.mid.shape[2:]
         return (self.up.shape[0], self.down.shape[1], *kernel)
 
-    @property
-    def row_parts(self) -> Mapping[str, int]:
-        return {"up": 0}
-
     def fitted(self, shape: tuple[int, ...]) -> Self:
         fitting = super().fitted(shape)
         ones = tuple(1 for _ in shape[2:])

@@ -66,7 +66,8 @@ def _tell(session: Session, tally: Tally, advice: Advice | None) -> None:
     session.out.flush()
     if session.quiet or tally.finished is None:
         return
-    code = "progress.interrupted" if tally.finished.interrupted else "progress.finished"
+    stopped = "progress.interrupted" if tally.outputs else "progress.stopped"
+    code = stopped if tally.finished.interrupted else "progress.finished"
     print(session.say(code, time=clock(tally.finished.seconds)), file=session.err)
     if lines := advice(tally) if advice else ():
         shown = [session.say("progress.next"), *(f"  {line}" for line in lines)]

@@ -35,7 +35,7 @@ def sentence(event: Event, session: Session) -> str | None:
         case Warned():
             return session.say("progress.warned", text=session.say(event.code, **event.details))
         case Measured():
-            return f"{event.name}: {event.value:.4g}"
+            return f"{named('measured', event.name, session)}: {event.value:.4g}"
         case _:
             return None
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from loraloom.composing.inspection import inspect as inspect
     from loraloom.composing.merging import merge as merge
     from loraloom.composing.merging import merge_places as merge_places
+    from loraloom.composing.merging import merged as merged
     from loraloom.composing.mode import MODES as MODES
     from loraloom.composing.mode import SPARSE as SPARSE
     from loraloom.composing.mode import MergeSettings as MergeSettings
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from loraloom.composing.resizing import approximate_places as approximate_places
     from loraloom.composing.resizing import resize as resize
     from loraloom.composing.resizing import resize_places as resize_places
+    from loraloom.composing.resizing import resized as resized
     from loraloom.composing.triggers import TriggerClash as TriggerClash
     from loraloom.composing.triggers import trigger_clashes as trigger_clashes
     from loraloom.composing.truncation import RULES as RULES
@@ -85,10 +87,12 @@ _HOMES = {
     "interference": "overlap",
     "merge": "merging",
     "merge_places": "merging",
+    "merged": "merging",
     "merged_card": "card",
     "merged_embeddings": "card",
     "resize": "resizing",
     "resize_places": "resizing",
+    "resized": "resizing",
     "trigger_clashes": "triggers",
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias, final
@@ -56,6 +56,17 @@ def merge(
     """
     check_weights(adapters, weights)
     made = merge_places(adapters, weights, settings, base)
+    return merged(made, adapters, weights, settings, name)
+
+
+def merged(
+    made: Iterable[Made],
+    adapters: Mapping[str, Adapter],
+    weights: Mapping[str, Weight],
+    settings: MergeSettings = _EXACT,
+    name: str = "",
+) -> Composition:
+    """Collect what `merge_places` yields into one adapter, with its card and embeddings."""
     worn = {each: adapter for each, adapter in adapters.items() if is_worn(adapter, weights[each])}
     card = merged_card(worn, _facts(weights, settings), name)
     return Composition.of(made, card, merged_embeddings(worn))

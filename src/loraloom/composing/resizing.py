@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 
 from loraloom.adapters.adapter import Adapter
@@ -24,7 +24,7 @@ def resize(adapter: Adapter, truncation: Truncation, seed: int = 0) -> Compositi
 
     No dense matrix is formed. The new factors have scale 1, whatever alpha was.
     """
-    return _composed(adapter, resize_places(adapter, truncation, seed), "resize", truncation)
+    return resized(resize_places(adapter, truncation, seed), adapter, truncation)
 
 
 def resize_places(adapter: Adapter, truncation: Truncation, seed: int = 0) -> Iterator[Made]:
@@ -46,7 +46,7 @@ def approximate(
     sites, with one LoRA each that reads the same.
     """
     made = approximate_places(adapter, truncation, base, seed)
-    return _composed(adapter, made, "approximate", truncation)
+    return resized(made, adapter, truncation, "approximate")
 
 
 def approximate_places(
@@ -93,9 +93,10 @@ def _as_it_is(place: Place, delta: AbstractDelta) -> Made:
     return delta, Fit(place=place, kind=delta.kind, rank=delta.rank)
 
 
-def _composed(
-    adapter: Adapter, made: Iterator[Made], tool: str, truncation: Truncation
+def resized(
+    made: Iterable[Made], adapter: Adapter, truncation: Truncation, tool: str = "resize"
 ) -> Composition:
+    """Collect what a tool here yields into an adapter with the given one's card and embeddings."""
     chosen = {name: value for name, value in asdict(truncation).items() if value is not None}
     facts = {**adapter.card.facts, "made_from": {"tool": tool, **chosen}}
     return Composition.of(made, replace(adapter.card, facts=facts), adapter.embeddings)

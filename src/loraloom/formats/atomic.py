@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Generator, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
@@ -26,6 +26,17 @@ def write_files(
     A file that exists is an `OutputError` unless `overwrite`; so is a full disk or a folder that
     cannot be written to. Then nothing half-written is left behind, nor any folder made for it.
     """
+    for _ in writing(contents, overwrite=overwrite, stale=stale):
+        pass
+
+
+def writing(
+    contents: Mapping[Path, Content], *, overwrite: bool = False, stale: Collection[Path] = ()
+) -> Generator[int, None, None]:
+    """Do as `write_files`, yielding the size of each block once it is written.
+
+    To close it before its end is to write nothing at all.
+    """
     passing = {path: path.with_name(f".{secrets.token_hex(8)}.part") for path in contents}
     made: list[Path] = []
     where = next(iter(contents))
@@ -37,6 +48,7 @@ def write_files(
             with passing[where].open("xb") as file:
                 for block in (content,) if isinstance(content, bytes) else content:
                     file.write(block)
+                    yield len(block)
                 file.flush()
                 os.fsync(file.fileno())
         for where in contents:

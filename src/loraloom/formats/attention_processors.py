@@ -75,6 +75,10 @@ class AttentionProcessors(AbstractCodec):
         ending = _ENDINGS.of(part, layer.layout.stems) if layer.scale == 1 else None
         return None if ending is None else Spelling(f".{ending.text}", AS_IS)
 
+    def spell_word(self, word: str, part: str) -> Spelling | None:
+        """diffusers refuses files with embeddings in them."""
+        return None
+
     def header(self, outline: Outline) -> tuple[dict[str, str], Config]:
         return {"format": "pt"}, None
 

@@ -33,6 +33,12 @@ class Claim:
     family: str = ""
 
 
+def claimed(meaning: Meaning, ending: Ending, family: str = "") -> Claim:
+    """Return the claim of a tensor, given what its module's name means: the module's weight."""
+    own = meaning if ending.parameter == "weight" else meaning.of(ending.parameter)
+    return Claim(own, ending, family=family)
+
+
 @final
 @dataclass(frozen=True)
 class Told:

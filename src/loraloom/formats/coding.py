@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final, final
 
 import torch
@@ -37,11 +37,15 @@ BLOCK_SPARSE: Final = "format.block_sparse"
 @final
 @dataclass(frozen=True, kw_only=True)
 class Encoded:
-    """What to write: tensors and metadata by name, and a configuration where the format has one."""
+    """What to write: tensors and metadata by name, and a configuration where the format has one.
+
+    `casts` are number types that tensors are to be brought into on their way to the disk.
+    """
 
     tensors: Mapping[str, Tensor]
     metadata: Mapping[str, str]
     config: Config = None
+    casts: Mapping[str, torch.dtype] = field(default_factory=dict[str, torch.dtype])
 
 
 def decode(
@@ -100,25 +104,38 @@ def decode(
     )
 
 
-def encode(codec: AbstractCodec, adapter: Adapter, level: Level | None = None) -> Encoded:
+def encode(
+    codec: AbstractCodec,
+    adapter: Adapter,
+    level: Level | None = None,
+    dtype: torch.dtype | None = None,
+) -> Encoded:
     """Return what to write; in the format it was read from, exactly what was read.
 
-    `level` None is verbatim for an adapter that was read from a file, else full. Parts that the
-    format cannot express are a `ModelError` that lists the weights.
+    `level` None is verbatim for an adapter that was read from a file, else full; `dtype` is the
+    number type of the factors, None their own. Parts that the format cannot express are a
+    `ModelError` that lists the weights.
     """
+    if dtype is not None and all(part.dtype == dtype for part in _every_part(adapter)):
+        dtype = None
     origin = adapter.origin
     level = level or (Level.FULL if origin is None else Level.VERBATIM)
-    if origin is not None and origin.dialect == codec.name and level is Level.VERBATIM:
+    is_kept = dtype is None and level is Level.VERBATIM
+    if origin is not None and origin.dialect == codec.name and is_kept:
         return _as_read(codec, adapter, origin)
     outline = outline_of(adapter)
-    tensors = spelled(codec, adapter, outline)
+    named = spelled(codec, adapter, outline, dtype)
+    tensors = {**named.factors, **named.others}
+    casts = {} if dtype is None else dict.fromkeys(named.factors, dtype)
     verbatim: Mapping[str, str] = {} if origin is None else origin.metadata
     metadata = metadata_of(codec, outline, level, verbatim)
     if codec.is_hashed and level is not Level.NONE:
         trainers = {key: text for key, text in metadata.items() if key.startswith("ss_")}
-        file = TensorFile(tensors, trainers)
+        file = TensorFile(tensors, trainers, casts)
         metadata |= kohya_hashes(file.header, file.data)
-    return Encoded(tensors=tensors, metadata=metadata, config=configuration(codec, outline))
+    return Encoded(
+        tensors=tensors, metadata=metadata, config=configuration(codec, outline), casts=casts
+    )
 
 
 def outline_of(adapter: Adapter) -> Outline:
@@ -137,6 +154,10 @@ def outline_of(adapter: Adapter) -> Outline:
             for place, delta in adapter.deltas.items()
         },
     )
+
+
+def _every_part(adapter: Adapter) -> Iterator[Tensor]:
+    return (part for delta in adapter.deltas.values() for part in delta.parts().values())
 
 
 def _values(numbers: Mapping[str, Tensor]) -> dict[str, float]:

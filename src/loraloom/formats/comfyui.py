@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import ClassVar, Final, final
 
 from loraloom.adapters.span import Place
-from loraloom.formats.codec import AbstractCodec, Claim, Naming, Spelling
+from loraloom.formats.codec import AbstractCodec, Claim, Naming, Spelling, claimed
 from loraloom.formats.contents import Config, Contents
 from loraloom.formats.dotted_names import meaning_of
 from loraloom.formats.endings import COMFY
 from loraloom.formats.families import claims_of_nearest
 from loraloom.formats.flat_spelling import spell_flat
 from loraloom.formats.naming.family import Family
+from loraloom.formats.naming.meaning import Meaning
 from loraloom.formats.naming.renaming import Spelling as Spelled
 from loraloom.formats.naming.table import FAMILIES
 from loraloom.formats.outline import Layer, Outline
@@ -35,7 +37,25 @@ class ComfyUI(AbstractCodec):
     is_hashed: ClassVar[bool] = False
 
     def claims(self, contents: Contents) -> Mapping[str, Claim]:
-        return claims_of_nearest(contents, _claims_in)
+        split = {
+            key: found
+            for key in contents.shapes
+            if not key.startswith(_FLAT) and (found := COMFY.split(key)) is not None
+        }
+        modules = dict.fromkeys(module for module, _ in split.values())
+
+        def names_in(family: Family) -> Callable[[str], Meaning | None]:
+            names = family.names_in(modules.keys(), Spelled.MODULE, contents.where)
+            return partial(meaning_of, names)
+
+        def claims_of(family: Family, found: Mapping[str, Meaning]) -> Mapping[str, Claim]:
+            return {
+                key: claimed(found[module], ending, family.name)
+                for key, (module, ending) in split.items()
+                if module in found
+            }
+
+        return claims_of_nearest(contents, modules, names_in, claims_of)
 
     def naming(self, outline: Outline) -> Naming:
         family = FAMILIES.get(outline.card.family)
@@ -50,17 +70,3 @@ class ComfyUI(AbstractCodec):
 
     def header(self, outline: Outline) -> tuple[dict[str, str], Config]:
         return {}, None
-
-
-def _claims_in(family: Family, contents: Contents) -> Mapping[str, Claim]:
-    """Return what the tensors are if the file is for this family."""
-    split = {key: found for key in contents.shapes if (found := COMFY.split(key)) is not None}
-    modules = {module for module, _ in split.values() if not module.startswith(_FLAT)}
-    names = family.names_in(modules, Spelled.MODULE, contents.where)
-    meanings = {module: meaning_of(names, module) for module in modules}
-    claims: dict[str, Claim] = {}
-    for key, (module, ending) in split.items():
-        meaning = meanings.get(module)
-        if meaning is not None:
-            claims[key] = Claim(meaning.of(ending.parameter), ending, family=family.name)
-    return claims

@@ -78,6 +78,10 @@ class Diffusers(AbstractCodec):
             if not _WRITTEN.holds(layer, outline.of(network))
         ]
 
+    def spell_word(self, word: str, part: str) -> Spelling | None:
+        """diffusers refuses files with embeddings in them."""
+        return None
+
     def header(self, outline: Outline) -> tuple[dict[str, str], Config]:
         fields: dict[str, Any] = {
             f"{part}.{field}": value

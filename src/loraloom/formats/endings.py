@@ -9,6 +9,7 @@ from typing import Final, final
 
 from loraloom.formats.rearrangement import (
     AS_IS,
+    INPUT_MAGNITUDE,
     MAGNITUDE,
     OFFSET,
     OUTPUT_MAGNITUDE,
@@ -193,9 +194,12 @@ PEFT_TRANSPOSED: Final = Endings(
     (
         Ending("lora_A.weight", "up", "lora", rearrangement=TRANSPOSED),
         Ending("lora_B.weight", "down", "lora", rearrangement=TRANSPOSED),
+        Ending("lora_magnitude_vector", "magnitude", rearrangement=INPUT_MAGNITUDE),
+        _SCALED_BIAS,
+        *_EMBEDDING,
     )
 )
-"""PEFT's where a layer keeps its weight the other way round (`fan_in_fan_out`)."""
+"""PEFT's where a layer keeps its weight the other way round: `fan_in_fan_out`, and embeddings."""
 
 PEFT_EMBEDDING: Final = Endings(_EMBEDDING)
 """PEFT's for a layer that looks rows up."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,13 +64,13 @@ def write_adapter(
     codec = codec_named(format)
     if not codec.is_folder and path.suffix != _SUFFIX:
         raise UsageError("output.suffix", path=path, suffix=_SUFFIX)
-    adapter = adapter if dtype is None else _cast(adapter, dtype)
-    _check_finite(adapter)
-    encoded = encode(codec, adapter, level)
+    _check_finite(adapter, dtype)
+    encoded = encode(codec, adapter, level, dtype)
     if codec.is_folder:
         _write_folder(path, encoded, overwrite)
     else:
-        write_files({path: TensorFile(encoded.tensors, encoded.metadata)}, overwrite=overwrite)
+        file = TensorFile(encoded.tensors, encoded.metadata, encoded.casts)
+        write_files({path: file}, overwrite=overwrite)
 
 
 def _read_volume(volume: Volume) -> tuple[Mapping[str, Tensor], Mapping[str, str]]:
@@ -86,38 +85,24 @@ def _read_volume(volume: Volume) -> tuple[Mapping[str, Tensor], Mapping[str, str
     return tensors, header.metadata
 
 
-def _cast(adapter: Adapter, dtype: torch.dtype) -> Adapter:
-    """Return the adapter in another number type; itself, with its origin, if nothing changes."""
-    parts = {place: delta.parts() for place, delta in adapter.deltas.items()}
-    if all(tensor.dtype == dtype for each in parts.values() for tensor in each.values()):
-        return adapter
-    deltas = {
-        place: type(delta).from_parts(
-            {name: tensor.to(dtype) for name, tensor in parts[place].items()},
-            delta.alpha,
-            delta.settings,
-        )
-        for place, delta in adapter.deltas.items()
-    }
-    origin = None if adapter.origin is None else replace(adapter.origin, dialect="")
-    return replace(adapter, deltas=deltas, origin=origin)
-
-
-def _check_finite(adapter: Adapter) -> None:
-    for site, delta in adapter.deltas.items():
+def _check_finite(adapter: Adapter, dtype: torch.dtype | None) -> None:
+    """Raise Diverged for a number that is not finite, or would not be in another number type."""
+    for place, delta in adapter.deltas.items():
         for tensor in delta.parts().values():
+            tensor = tensor if dtype is None else tensor.to(dtype)
             # Eight-bit numbers have no test of their own.
             numbers = tensor.float() if tensor.itemsize == 1 else tensor
             if not numbers.isfinite().all():
-                raise Diverged("adapter.not_finite", site=site)
+                raise Diverged("adapter.not_finite", site=place)
 
 
 def _write_folder(path: Path, encoded: Encoded, overwrite: bool) -> None:
     """Write weights and configuration of every network in place of what the folder held."""
-    old = [file for volume in peft_volumes(path) for file in volume.files]
+    volumes = peft_volumes(path)
+    old = [file for volume in volumes for file in volume.files]
     if old and not overwrite:
         raise OutputError("output.exists", path=path)
-    for folder in encoded.config or {}:
+    for folder in (*(encoded.config or {}), *(volume.folder for volume in volumes)):
         if folder and (path / folder).is_symlink():
             raise OutputError("output.linked", path=path / folder)
     contents: dict[Path, Content] = {}
@@ -125,6 +110,7 @@ def _write_folder(path: Path, encoded: Encoded, overwrite: bool) -> None:
     for folder, config in configs.items():
         volume = Volume(path / folder / WEIGHTS, folder, path / folder / CONFIG)
         tensors, metadata = volume.own(encoded.tensors), volume.own(encoded.metadata)
-        contents[path / folder / WEIGHTS] = TensorFile(tensors, metadata)
+        file = TensorFile(tensors, metadata, volume.own(encoded.casts))
+        contents[path / folder / WEIGHTS] = file
         contents[path / folder / CONFIG] = json.dumps(config, indent=2, sort_keys=True).encode()
     write_files(contents, overwrite=overwrite, stale=[file for file in old if file not in contents])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -19,8 +20,9 @@ from loraloom.formats.strict_json import parse_object
 METADATA: Final = "__metadata__"
 _LENGTH_BYTES: Final = 8
 _ALIGNMENT: Final = 8
-_LARGEST_HEADER: Final = 100_000_000
-_MOST_TENSORS: Final = 200_000
+_LARGEST_HEADER: Final = 50_000_000
+_MOST_TENSORS: Final = 100_000
+"""Every expert of the largest language models adapted alone makes some 72,000."""
 _START_BYTES: Final = 512
 _LONGEST_NAME: Final = 1000
 _MOST_DIMENSIONS: Final = 16
@@ -92,8 +94,11 @@ def read_header(path: Path) -> Header:
     overlap, and nothing can be hidden in between.
     """
     try:
+        # To open a pipe would wait for somebody to write into it.
+        if path.exists() and not path.is_file():
+            raise ModelError("file.unreadable", path=path, reason="no regular file")
         with path.open("rb") as file:
-            return _parse(file, path.stat().st_size)
+            return _parse(file, os.fstat(file.fileno()).st_size)
     except FileNotFoundError as error:
         raise ModelError("file.missing", path=path) from error
     except OSError as error:
@@ -105,14 +110,18 @@ def read_header(path: Path) -> Header:
         raise ModelError("file.not_safetensors", path=path, reason=shown(error)) from error
 
 
-def read_number(path: Path, header: Header, name: str) -> float:
-    """Return the value of a tensor of one number."""
-    entry = header.entries[name]
-    if entry.count != 1 or entry.dtype not in _DECODERS:
-        raise ModelError("format.alpha", where=path, key=name, found=f"{entry.dtype} {entry.shape}")
-    with path.open("rb") as file:
-        file.seek(header.data_start + entry.begin)
-        return _DECODERS[entry.dtype](file.read(entry.end - entry.begin))
+def read_numbers(path: Path, header: Header, names: Iterable[str]) -> dict[str, float]:
+    """Return the values of tensors of one number; another tensor is a `ModelError`."""
+    numbers: dict[str, float] = {}
+    with path.open("rb", buffering=0) as file:
+        for name in names:
+            entry = header.entries[name]
+            if entry.count != 1 or entry.dtype not in _DECODERS:
+                found = f"{entry.dtype} {entry.shape}"
+                raise ModelError("format.alpha", where=path, key=shown(name), found=found)
+            file.seek(header.data_start + entry.begin)
+            numbers[name] = _DECODERS[entry.dtype](file.read(entry.end - entry.begin))
+    return numbers
 
 
 def framed(entries: Mapping[str, object]) -> bytes:
@@ -127,8 +136,10 @@ def _parse(file: BinaryIO, size: int) -> Header:
     if len(prefix) < _LENGTH_BYTES:
         raise _Broken(f"only {len(prefix)} bytes")
     length = int.from_bytes(prefix, "little")
-    if length > min(_LARGEST_HEADER, size - _LENGTH_BYTES):
+    if length > size - _LENGTH_BYTES:
         raise _Broken(f"a header of {length} bytes in a file of {size}")
+    if length > _LARGEST_HEADER:
+        raise _Broken(f"a header of {length} bytes, more than {_LARGEST_HEADER}")
     text = file.read(length)
     if text.count(b"data_offsets") > _MOST_TENSORS:
         raise _Broken(f"more than {_MOST_TENSORS} tensors")

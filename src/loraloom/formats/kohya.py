@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import ClassVar, Final, final
 
 from loraloom.adapters.span import Place
-from loraloom.formats.codec import AbstractCodec, Claim, Naming, Spelling
+from loraloom.formats.codec import AbstractCodec, Claim, Naming, Spelling, claimed
 from loraloom.formats.contents import Config, Contents
 from loraloom.formats.endings import FLAT
 from loraloom.formats.families import claims_of_nearest
 from loraloom.formats.flat_spelling import spell_flat
 from loraloom.formats.kohya_header import kohya_header
 from loraloom.formats.naming.family import Family
+from loraloom.formats.naming.meaning import Meaning
 from loraloom.formats.naming.renaming import Spelling as Spelled
 from loraloom.formats.naming.table import FAMILIES
 from loraloom.formats.outline import Layer, Outline
 from loraloom.formats.rearrangement import Settings
 
 _LOOKED_AT: Final = 32
+_STARTS: Final = tuple(
+    {
+        start
+        for family in FAMILIES.values()
+        for network in family.networks
+        for start in network.starts(Spelled.FLAT)
+    }
+)
 _ROTATION: Final = "oft_"
 """What kohya's own rotations begin with; they are bound by an alpha of 0 as well."""
 
@@ -41,7 +50,25 @@ class Kohya(AbstractCodec):
         self._network_module = network_module
 
     def claims(self, contents: Contents) -> Mapping[str, Claim]:
-        return claims_of_nearest(contents, _claims_in, _is_spelled_so)
+        split = {key: key.partition(".") for key in contents.shapes if key.startswith(_STARTS)}
+        known = {
+            key: (flat, ending)
+            for key, (flat, _, text) in split.items()
+            if (ending := FLAT.named(text)) is not None
+        }
+        modules = dict.fromkeys(flat for flat, _ in known.values())
+
+        def names_in(family: Family) -> Callable[[str], Meaning | None]:
+            return family.names_in(modules.keys(), Spelled.FLAT, contents.where).meaning
+
+        def claims_of(family: Family, found: Mapping[str, Meaning]) -> Mapping[str, Claim]:
+            return {
+                key: claimed(found[flat], ending, family.name)
+                for key, (flat, ending) in known.items()
+                if flat in found and not found[flat].transposed
+            }
+
+        return claims_of_nearest(contents, modules, names_in, claims_of, _is_spelled_so)
 
     def bound(self, contents: Contents, key: str, alpha: float) -> Settings:
         if key.startswith(_ROTATION):
@@ -64,20 +91,6 @@ class Kohya(AbstractCodec):
 
     def description_of(self, outline: Outline) -> dict[str, str]:
         return kohya_header(outline, self._network_module)
-
-
-def _claims_in(family: Family, contents: Contents) -> Mapping[str, Claim]:
-    """Return what the tensors are if the file is for this family."""
-    split = {key: key.partition(".") for key in contents.shapes}
-    modules = {flat for flat, _, text in split.values() if FLAT.named(text) is not None}
-    names = family.names_in(modules, Spelled.FLAT, contents.where)
-    meanings = {flat: names.meaning(flat) for flat in modules}
-    claims: dict[str, Claim] = {}
-    for key, (flat, _, text) in split.items():
-        ending, meaning = FLAT.named(text), meanings.get(flat)
-        if ending is not None and meaning is not None and not meaning.transposed:
-            claims[key] = Claim(meaning.of(ending.parameter), ending, family=family.name)
-    return claims
 
 
 def _is_spelled_so(family: Family, claims: Mapping[str, Claim]) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import ClassVar, Final, final
 
 from loraloom.adapters.site import Site
 from loraloom.adapters.span import Place, Span
-from loraloom.formats.codec import AbstractCodec, Claim, Naming, Spelling
+from loraloom.formats.codec import AbstractCodec, Claim, Naming, Spelling, claimed
 from loraloom.formats.contents import Config, Contents
 from loraloom.formats.dotted_names import meaning_of
 from loraloom.formats.endings import COMFY
@@ -16,6 +17,7 @@ from loraloom.formats.families import claims_of_nearest
 from loraloom.formats.flat_spelling import spell_flat
 from loraloom.formats.naming.family import Family
 from loraloom.formats.naming.meaning import Holder, Meaning
+from loraloom.formats.naming.names import Names
 from loraloom.formats.naming.network import Network
 from loraloom.formats.naming.renaming import Spelling as Spelled
 from loraloom.formats.naming.table import FAMILIES
@@ -25,6 +27,12 @@ _ENCODERS: Final[Mapping[str, str]] = MappingProxyType(
     {"clip_l": "clip_l", "clip_g": "clip_g", "t5": "t5xxl"}
 )
 """The Open Model Initiative's names of text encoders, and ComfyUI's."""
+_STARTS: Final = frozenset(_ENCODERS) | {
+    start
+    for family in FAMILIES.values()
+    for network in family.networks
+    for start in (network.part, *network.prefixes)
+}
 
 
 @final
@@ -43,7 +51,26 @@ class OneTrainer(AbstractCodec):
     is_hashed: ClassVar[bool] = False
 
     def claims(self, contents: Contents) -> Mapping[str, Claim]:
-        return claims_of_nearest(contents, _claims_in)
+        split = {
+            key: found
+            for key in contents.shapes
+            if key.partition(".")[0] in _STARTS and (found := COMFY.split(key)) is not None
+        }
+        modules = dict.fromkeys(module for module, _ in split.values())
+
+        def names_in(family: Family) -> Callable[[str], Meaning | None]:
+            authors = {_authors(family, module) for module in modules} - {""}
+            names = family.names_in(authors, Spelled.MODULE, contents.where)
+            return partial(_meaning_of, family, names)
+
+        def claims_of(family: Family, found: Mapping[str, Meaning]) -> Mapping[str, Claim]:
+            return {
+                key: claimed(found[module], ending, family.name)
+                for key, (module, ending) in split.items()
+                if module in found
+            }
+
+        return claims_of_nearest(contents, modules, names_in, claims_of)
 
     def naming(self, outline: Outline) -> Naming:
         family = FAMILIES.get(outline.card.family)
@@ -63,19 +90,12 @@ class OneTrainer(AbstractCodec):
         return {}, None
 
 
-def _claims_in(family: Family, contents: Contents) -> Mapping[str, Claim]:
-    """Return what the tensors are if the file is for this family."""
-    split = {key: found for key in contents.shapes if (found := COMFY.split(key)) is not None}
-    authors = {module: _authors(family, module) for module, _ in split.values()}
-    names = family.names_in(set(authors.values()) - {""}, Spelled.MODULE, contents.where)
-    claims: dict[str, Claim] = {}
-    for key, (module, ending) in split.items():
-        meaning = _own(family, module)
-        if meaning is None and authors[module]:
-            meaning = meaning_of(names, authors[module])
-        if meaning is not None:
-            claims[key] = Claim(meaning.of(ending.parameter), ending, family=family.name)
-    return claims
+def _meaning_of(family: Family, names: Names, module: str) -> Meaning | None:
+    own = _own(family, module)
+    if own is not None:
+        return own
+    authors = _authors(family, module)
+    return meaning_of(names, authors) if authors else None
 
 
 def _own(family: Family, module: str) -> Meaning | None:

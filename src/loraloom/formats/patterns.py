@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from itertools import islice
 from typing import Final, TypeVar
 
 from loraloom.adapters.site import Site
@@ -19,8 +18,9 @@ Patterns = Mapping[re.Pattern[str], float]
 # grows with the power of its repetitions.
 _MOST_REPETITIONS: Final = 3
 _LONGEST: Final = 1000
-_MOST_PATTERNS: Final = 20_000
+_MOST_PATTERNS: Final = 10_000
 _MOST_STEPS: Final = 300_000_000
+_STEPS_OF_A_CALL: Final = 60
 _REPETITION: Final = re.compile(r"[*+?{]")
 _REPEATED_GROUP: Final = re.compile(r"\)[*+?{]")
 
@@ -33,13 +33,15 @@ def compiled(
     A pattern may fit the end of a name; with `whole` it has to fit all of it. What is broken, or
     could take for ever, is a `ModelError`.
     """
+    if len(patterns) > _MOST_PATTERNS:
+        raise ModelError("format.patterns", where=where, count=len(patterns), most=_MOST_PATTERNS)
     found: dict[re.Pattern[str], float] = {}
     longest, steps = max(map(len, modules), default=0), 0
-    for text, number in islice(patterns.items(), _MOST_PATTERNS + 1):
+    for text, number in patterns.items():
         repetitions = len(_REPETITION.findall(text))
-        steps += len(modules) * longest**repetitions
+        steps += len(modules) * (_STEPS_OF_A_CALL + longest**repetitions)
         endless = repetitions > _MOST_REPETITIONS or len(text) > _LONGEST or steps > _MOST_STEPS
-        if endless or _REPEATED_GROUP.search(text) or len(found) == _MOST_PATTERNS:
+        if endless or _REPEATED_GROUP.search(text):
             raise ModelError("format.pattern", where=where, pattern=shown(text))
         try:
             start = "" if whole else r"(.*\.)?"

@@ -17,9 +17,12 @@ from loraloom.formats.naming.meaning import Holder, Meaning
 from loraloom.formats.naming.table import FAMILIES, part_of
 from loraloom.formats.outline import Layer, Outline
 from loraloom.formats.peft_config import changed_base, read_told, type_of, write_fields
+from loraloom.formats.peft_refusals import require_updates
 from loraloom.formats.peft_spelling import spell_peft
 
 _START: Final = re.compile(rf"(?:(?P<folder>{'|'.join(PARTS)})/)?base_model\.model\.")
+_TABLE: Final = ".lora_embedding_"
+"""What the factors of an embedding are called, which PEFT turns as well."""
 
 
 @final
@@ -38,12 +41,14 @@ class Peft(AbstractCodec):
     def claims(self, contents: Contents) -> Mapping[str, Claim]:
         config = contents.config or {}
         transposed = {folder for folder, own in config.items() if own.get("fan_in_fan_out")}
+        tables = {key.partition(_TABLE)[0] for key in contents.shapes if _TABLE in key}
         found: dict[str, tuple[str, str, Any]] = {}
         for key in contents.shapes:
             match = _START.match(key)
             if match is not None:
                 folder = match["folder"] or ""
-                endings = PEFT_TRANSPOSED if folder in transposed else PEFT
+                is_turned = folder in transposed or key.rpartition(".")[0] in tables
+                endings = PEFT_TRANSPOSED if is_turned else PEFT
                 split = endings.split(key[match.end() :])
                 if split is not None:
                     found[key] = (folder, *split)
@@ -65,6 +70,7 @@ class Peft(AbstractCodec):
                 raise ModelError("format.changed_base", where=contents.where, way=initialisation)
             own = {p: each for p, each in layers.items() if folder in ("", p.part)}
             told |= read_told(fields, own, contents.where)
+            require_updates(fields, own, contents.where)
         return told
 
     def warnings(self, contents: Contents, layers: Mapping[Place, Layer]) -> tuple[Warned, ...]:

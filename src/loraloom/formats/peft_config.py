@@ -16,6 +16,7 @@ from loraloom.formats.codec import Told
 from loraloom.formats.outline import Layer
 from loraloom.formats.peft_ia3 import ia3_fields, ia3_told
 from loraloom.formats.peft_kronecker import lokr_fields, lokr_is_made_so
+from loraloom.formats.peft_refusals import is_scrambled
 from loraloom.formats.peft_rotations import (
     butterfly_fields,
     butterfly_told,
@@ -176,6 +177,7 @@ PEFT_TYPES: Final[Mapping[str, PeftType]] = MappingProxyType(
                 plain={},
                 told=lokr_told,
                 fields=lokr_fields,
+                fits=lambda layer: not is_scrambled(layer),
                 alike=lokr_is_made_so,
             ),
             PeftType(

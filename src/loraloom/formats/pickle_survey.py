@@ -17,7 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any, Final, cast, final
 
-_MOST_STEPS: Final = 500_000
+_MOST_STEPS: Final = 400_000
 _LARGEST_VALUE: Final = 5_000_000
 _DEEPEST_VALUE: Final = 64
 _MOST_MEMBERS: Final = 200_000
@@ -79,6 +79,10 @@ class _Value:
     is_builder: bool = False
 
 
+_LEAF: Final = _Value()
+_BUILDER: Final = _Value(is_builder=True)
+
+
 def survey(path: Path) -> None:
     """Walk the programs of a torch file; `RefusedPickle` says what they should not do."""
     with path.open("rb") as file:
@@ -100,9 +104,11 @@ def _survey_zip(file: BufferedIOBase, size: int) -> None:
         with zipfile.ZipFile(file) as archive:
             members = archive.infolist()
             names = {member.filename for member in members}
+            # A TorchScript archive, for which torch has another loader.
+            is_script = any(name.endswith("/constants.pkl") for name in names)
             packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
             total = sum(member.file_size for member in members)
-            if packed or total > size or len(names) != len(members):
+            if packed or is_script or total > size or len(names) != len(members):
                 raise RefusedPickle("the zip archive is not one that torch writes")
             programs = [member for member in members if member.filename.endswith("/data.pkl")]
             if len(programs) != 1 or programs[0].file_size > _LARGEST_PROGRAM:
@@ -128,23 +134,22 @@ def _walk(program: BufferedIOBase) -> None:
     for step, (name, argument) in enumerate(_steps(program)):
         if step >= _MOST_STEPS:
             raise RefusedPickle(f"it takes more than {_MOST_STEPS} steps")
-        match name:
-            case "PROTO" | "STOP":
-                pass
-            case "MARK":
-                stack.append(None)
-            case "BINPUT" | "LONG_BINPUT":
-                memo[argument] = _top(stack)
-            case "BINGET" | "LONG_BINGET":
-                if argument not in memo:
-                    raise RefusedPickle("it is damaged")
-                stack.append(memo[argument])
-            case "GLOBAL":
-                if argument not in _BUILDERS:
-                    raise RefusedPickle(f"it asks for {argument.replace(' ', '.')}")
-                stack.append(_Value(is_builder=True))
-            case _:
-                stack.append(_made(name, stack))
+        if name in _LEAVES:
+            stack.append(_LEAF)
+        elif name in ("BINPUT", "LONG_BINPUT"):
+            memo[argument] = _top(stack)
+        elif name in ("BINGET", "LONG_BINGET"):
+            if argument not in memo:
+                raise RefusedPickle("it is damaged")
+            stack.append(memo[argument])
+        elif name == "MARK":
+            stack.append(None)
+        elif name == "GLOBAL":
+            if argument not in _BUILDERS:
+                raise RefusedPickle(f"it asks for {argument.replace(' ', '.')}")
+            stack.append(_BUILDER)
+        elif name not in ("PROTO", "STOP"):
+            stack.append(_made(name, stack))
 
 
 def _steps(program: BufferedIOBase) -> Iterator[tuple[str, Any]]:
@@ -157,8 +162,6 @@ def _steps(program: BufferedIOBase) -> Iterator[tuple[str, Any]]:
 
 def _made(name: str, stack: list[_Value | None]) -> _Value:
     """Take what an instruction takes and return what it leaves."""
-    if name in _LEAVES:
-        return _Value()
     if name in _POPPED_TO_MARK:
         taken = _taken_to_mark(stack, _POPPED_TO_MARK[name])
     elif name in _POPPED:
@@ -194,6 +197,7 @@ def _popped(stack: list[_Value | None]) -> _Value:
 
 
 def _top(stack: list[_Value | None]) -> _Value:
-    value = _popped(stack)
-    stack.append(value)
+    value = stack[-1] if stack else None
+    if value is None:
+        raise RefusedPickle("it is damaged")
     return value

@@ -74,7 +74,7 @@ def _tensors(path: Path, content: Any) -> Mapping[str, Tensor]:
     found = type(content).__name__
     if isinstance(content, list):
         content = {str(number): each for number, each in enumerate(cast("list[Any]", content))}
-    if not isinstance(content, dict):
+    if not isinstance(content, dict) or not content:
         raise ModelError("file.no_tensors", path=path, found=found)
     table = cast("dict[Any, Any]", content)
     for key, value in table.items():

@@ -82,6 +82,7 @@ def _packed(blocks: Any, shape: Shape) -> Any:
 AS_IS: Final = "as it is"
 MAGNITUDE: Final = "magnitude"
 OUTPUT_MAGNITUDE: Final = "magnitude of the outputs"
+INPUT_MAGNITUDE: Final = "magnitude of the inputs"
 TRANSPOSED: Final = "transposed"
 TRIANGLE: Final = "triangle"
 OFFSET: Final = "offset"
@@ -107,6 +108,13 @@ REARRANGEMENTS: Final[Mapping[str, Rearrangement]] = MappingProxyType(
             read=lambda tensor: tensor.reshape(-1),
             write=lambda part, shape: part.reshape(shape),
             settings=lambda shape: {"axis": "output"},
+        ),
+        # PEFT, where a layer keeps its weight the other way round.
+        INPUT_MAGNITUDE: Rearrangement(
+            shape=_vector,
+            read=lambda tensor: tensor.reshape(-1),
+            write=lambda part, shape: part.reshape(shape),
+            settings=lambda shape: {"axis": "input"},
         ),
         # cloneofsimo keeps an embedding of one token without its dimension of 1.
         ROW: Rearrangement(

@@ -49,6 +49,10 @@ class Volume:
             key.removeprefix(start): each for key, each in items.items() if key.startswith(start)
         }
 
+    def holds(self, name: str) -> bool:
+        """Whether a name is that of something in this volume."""
+        return not self.folder or name.startswith(f"{self.folder}/")
+
     @property
     def files(self) -> tuple[Path, ...]:
         """The volume's files."""

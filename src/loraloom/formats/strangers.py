@@ -12,7 +12,11 @@ from typing import Final, final
 
 _SIGNATURES: Final = (
     (b"version https://git-lfs", "file.is_pointer"),
-    (b"<", "file.is_web_page"),
+    (b"<!", "file.is_web_page"),
+    (b"<?xml", "file.is_web_page"),
+    (b"<html", "file.is_web_page"),
+    (b"<HTML", "file.is_web_page"),
+    (b"<head", "file.is_web_page"),
     (b"PK\x03\x04", "file.is_zip"),
     (b"\x80\x02", "file.is_pickle"),
     (b"\x80\x03", "file.is_pickle"),
@@ -45,7 +49,8 @@ _SORTS: Final = (
     _Sort(
         "format.is_decoder",
         re.compile(
-            r"(encoder|decoder)\.(down|up|mid|conv|norm|down_blocks|up_blocks|mid_block)\b.*"
+            r"(encoder|decoder)\.(down|up|mid|down_blocks|up_blocks|mid_block"
+            r"|(conv|norm|conv_norm)(_in|_out)?)\b.*"
         ),
     ),
     _Sort(

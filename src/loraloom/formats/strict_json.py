@@ -10,6 +10,8 @@ from loraloom.formats.excerpt import shown
 _MOST_BRACKETS: Final = 2_000_000
 """An empty list takes three bytes of text and sixty of memory; the largest real headers have some
 hundred thousand brackets."""
+_MOST_QUOTES: Final = 6_000_000
+"""Those that begin or end a text; a header has ten to a tensor."""
 
 
 def parse_object(text: bytes) -> dict[str, Any]:
@@ -18,7 +20,8 @@ def parse_object(text: bytes) -> dict[str, Any]:
     Refused beyond the usual: names that occur twice, NaN and infinities, text that UTF-8 cannot
     hold, nesting that exhausts the stack, and bombs of brackets.
     """
-    if text.count(b"[") + text.count(b"{") > _MOST_BRACKETS:
+    quotes = text.count(b'"') - text.count(b'\\"')
+    if text.count(b"[") + text.count(b"{") > _MOST_BRACKETS or quotes > _MOST_QUOTES:
         raise ValueError("it has more parts than any real one")
     try:
         content: Any = json.loads(

@@ -15,7 +15,7 @@ from loraloom.events import Warned
 from loraloom.formats.codec import AbstractCodec
 from loraloom.formats.contents import Contents
 from loraloom.formats.hashes import Hashes, hash_file
-from loraloom.formats.header import Entry, Header, read_header, read_number
+from loraloom.formats.header import Entry, Header, read_header, read_numbers
 from loraloom.formats.outline import Layer, Outline
 from loraloom.formats.reading import Reading, outline_of_file, understand
 from loraloom.formats.source import Volume, locate, merged_config
@@ -166,10 +166,8 @@ def _header(volume: Volume) -> Header:
 
 def _numbers(headers: Mapping[Volume, Header], keys: Collection[str]) -> dict[str, float]:
     """Read the tensors of one number that `keys` name."""
-    return {
-        key: read_number(volume.weights, header, name)
-        for volume, header in headers.items()
-        for name in header.entries
-        for key in volume.named({name: name})
-        if key in keys
-    }
+    numbers: dict[str, float] = {}
+    for volume, header in headers.items():
+        own = volume.own({key: key for key in keys if volume.holds(key)})
+        numbers |= volume.named(read_numbers(volume.weights, header, own))
+    return numbers

@@ -36,6 +36,7 @@ _DTYPES: Final[Mapping[torch.dtype, str]] = MappingProxyType(
 )
 """Number types in the order in which the safetensors library lays tensors out, from the end."""
 
+_NO_CASTS: Final[Mapping[str, torch.dtype]] = MappingProxyType({})
 _RANKS: Final = MappingProxyType({dtype: -rank for rank, dtype in enumerate(_DTYPES)})
 
 
@@ -53,33 +54,36 @@ def dtype_named(name: str) -> torch.dtype | None:
 class TensorFile:
     """A header and the tensors' bytes, to be gone through as often as one likes.
 
-    Tensors may lie on any device, share memory and have any strides; each is brought into order
-    when its turn comes, so that never more than one is held twice. The same content always gives
-    the same bytes: metadata are sorted, and tensors lie in the order of the safetensors library,
-    wide numbers first and then by name. Source: huggingface/safetensors, `prepare`.
+    Tensors may lie on any device, share memory and have any strides; each is brought into order,
+    and into the number type that `casts` asks for, when its turn comes, so that never more than one
+    is held twice. The same content always gives the same bytes: metadata are sorted, and tensors
+    lie in the order of the safetensors library, wide numbers first and then by name.
+    Source: huggingface/safetensors, `prepare`.
     """
 
-    def __init__(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-        for name, tensor in tensors.items():
-            if tensor.dtype not in _DTYPES:
-                raise ModelError("format.dtype", key=name, dtype=tensor.dtype)
-        order = sorted(tensors, key=lambda name: (_RANKS[tensors[name].dtype], name.encode()))
-        self._tensors = {name: tensors[name] for name in order}
+    def __init__(
+        self,
+        tensors: Mapping[str, Tensor],
+        metadata: Mapping[str, str],
+        casts: Mapping[str, torch.dtype] = _NO_CASTS,
+    ) -> None:
+        dtypes = {name: casts.get(name, tensor.dtype) for name, tensor in tensors.items()}
+        for name, dtype in dtypes.items():
+            if dtype not in _DTYPES:
+                raise ModelError("format.dtype", key=name, dtype=dtype)
+        order = sorted(tensors, key=lambda name: (_RANKS[dtypes[name]], name.encode()))
+        self._tensors = {name: (tensors[name], dtypes[name]) for name in order}
         self._metadata = dict(sorted(metadata.items()))
-
-    def with_metadata(self, metadata: Mapping[str, str]) -> TensorFile:
-        """Return the same tensors under another header."""
-        return TensorFile(self._tensors, metadata)
 
     @property
     def header(self) -> bytes:
         """Everything before the tensors' bytes."""
         entries: dict[str, object] = {METADATA: self._metadata} if self._metadata else {}
         at = 0
-        for name, tensor in self._tensors.items():
-            end = at + tensor.numel() * tensor.itemsize
+        for name, (tensor, dtype) in self._tensors.items():
+            end = at + tensor.numel() * dtype.itemsize
             entries[name] = {
-                "dtype": _DTYPES[tensor.dtype],
+                "dtype": _DTYPES[dtype],
                 "shape": list(tensor.shape),
                 "data_offsets": [at, end],
             }
@@ -89,9 +93,9 @@ class TensorFile:
     @property
     def data(self) -> Iterator[memoryview]:
         """The tensors' bytes, in blocks."""
-        for tensor in self._tensors.values():
+        for tensor, dtype in self._tensors.values():
             if tensor.numel():
-                plain = tensor.detach().cpu().contiguous().reshape(-1)
+                plain = tensor.detach().cpu().to(dtype).contiguous().reshape(-1)
                 content = plain.view(torch.uint8).numpy().data
                 yield from (content[at : at + _BLOCK] for at in range(0, len(content), _BLOCK))
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import final
 
 import torch
 from torch import Tensor
@@ -22,8 +24,19 @@ from loraloom.formats.rearrangement import REARRANGEMENTS
 from loraloom.formats.rows import swapped
 
 
-def spelled(codec: AbstractCodec, adapter: Adapter, outline: Outline) -> dict[str, Tensor]:
-    """Return the tensors of a file by name.
+@final
+@dataclass(frozen=True)
+class Spelled:
+    """The tensors of a file by name: an update's numbers, and those that tell how to read them."""
+
+    factors: Mapping[str, Tensor]
+    others: Mapping[str, Tensor]
+
+
+def spelled(
+    codec: AbstractCodec, adapter: Adapter, outline: Outline, dtype: torch.dtype | None
+) -> Spelled:
+    """Return the tensors of a file; numbers that stand alone are of `dtype` where it is exact.
 
     What the format has no name for is a `ModelError` whose `places` are the weights concerned.
     """
@@ -36,26 +49,23 @@ def spelled(codec: AbstractCodec, adapter: Adapter, outline: Outline) -> dict[st
             misfits[place] = None
         elif place not in misfits:
             held.setdefault((holder.name, holder.meaning), []).append(place)
-    tensors: dict[str, Tensor] = {}
+    factors: dict[str, Tensor] = {}
+    others: dict[str, Tensor] = {}
     for (name, meaning), places in held.items():
         named = _named(meaning, places, adapter.deltas, outline)
-        own = None if named is None else _tensors(codec, name, meaning, named)
-        if own is None:
+        own = None if named is None else _factors(codec, name, meaning, named)
+        if named is None or own is None:
             misfits |= dict.fromkeys(places)
         else:
-            tensors |= own
-    words, lost = _words(codec, adapter)
-    if misfits or lost:
-        raise ModelError(
-            "format.cannot_express",
-            format=codec.name,
-            sites=excerpt([*misfits, *lost]),
-            places=tuple(misfits),
-        )
-    return tensors | words
+            factors |= own
+            others |= _numbers(codec, name, meaning, named, dtype)
+    if misfits:
+        details = {"format": codec.name, "sites": excerpt(misfits), "places": tuple(misfits)}
+        raise ModelError("format.cannot_express", **details)
+    return Spelled(factors, others | _words(codec, adapter))
 
 
-def _words(codec: AbstractCodec, adapter: Adapter) -> tuple[dict[str, Tensor], list[str]]:
+def _words(codec: AbstractCodec, adapter: Adapter) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     lost: list[str] = []
     for word, parts in adapter.embeddings.items():
@@ -66,40 +76,49 @@ def _words(codec: AbstractCodec, adapter: Adapter) -> tuple[dict[str, Tensor], l
             else:
                 way = REARRANGEMENTS[spelling.rearrangement]
                 tensors[spelling.ending] = way.write(tensor, spelling.shape or tuple(tensor.shape))
-    return tensors, lost
+    if lost:
+        raise ModelError("format.no_words", format=codec.name, words=excerpt(lost))
+    return tensors
 
 
-def _tensors(
+def _factors(
     codec: AbstractCodec, name: str, meaning: Meaning, named: Named
 ) -> dict[str, Tensor] | None:
-    """Return the tensors under one name; None if one of the parts has no ending."""
-    place, layer = place_of(meaning), named.layer
+    """Return the parts under one name; None if one of them has no ending."""
     tensors: dict[str, Tensor] = {}
     for part, tensor in named.parts.items():
-        spelling = codec.spell(place, layer, part)
+        spelling = codec.spell(place_of(meaning), named.layer, part)
         if spelling is None:
             return None
         way = REARRANGEMENTS[spelling.rearrangement]
         shape = tuple(tensor.shape) if spelling.shape is None else spelling.shape
         tensors[name + spelling.ending] = way.write(tensor, shape)
-    for part, number in _numbers(layer).items():
-        spelling = codec.spell(place, layer, part)
+    return tensors
+
+
+def _numbers(
+    codec: AbstractCodec, name: str, meaning: Meaning, named: Named, dtype: torch.dtype | None
+) -> dict[str, Tensor]:
+    """Return the tensors of one number under one name, as far as the format has them."""
+    dtype = dtype or next(iter(named.parts.values())).dtype
+    tensors: dict[str, Tensor] = {}
+    for part, number in _values(named.layer).items():
+        spelling = codec.spell(place_of(meaning), named.layer, part)
         if spelling is not None:
-            dtype = next(iter(named.parts.values())).dtype
             tensors[name + spelling.ending] = number_tensor(number, dtype)
     return tensors
 
 
-def _numbers(layer: Layer) -> dict[str, float]:
+def _values(layer: Layer) -> dict[str, float]:
     """Return the numbers of a delta that some formats keep in tensors."""
-    numbers: dict[str, float] = {}
+    values: dict[str, float] = {}
     if layer.layout.has_scale and layer.alpha is not None:
-        numbers[ALPHA] = layer.alpha
+        values[ALPHA] = layer.alpha
     if layer.layout.is_bounded:
-        numbers[ALPHA] = float(layer.settings.get("constraint", 0.0))
+        values[ALPHA] = float(layer.settings.get("constraint", 0.0))
     if layer.kind == "ia3":
-        numbers[ON_INPUT] = float(bool(layer.settings.get(ON_INPUT)))
-    return numbers
+        values[ON_INPUT] = float(bool(layer.settings.get(ON_INPUT)))
+    return values
 
 
 def number_tensor(number: float, dtype: torch.dtype) -> Tensor:

@@ -3,7 +3,13 @@
 import pytest
 import torch
 
+from loraloom.cli.main import main
+from loraloom.events import Advanced, PhaseStarted, Saved
 from loraloom.formats.files import read_adapter
+from loraloom.jobs.lora.fuse import fuse
+from loraloom.jobs.lora.merge import merge
+from loraloom.jobs.lora.options import FuseOptions, MergeOptions, ResizeOptions
+from loraloom.jobs.lora.resize import resize
 
 
 def changes(path):
@@ -59,6 +65,49 @@ def test_blocks_change_the_weight_of_one_adapter_below_a_name(files, tmp_path, r
     unet = {site: one[site] + 0.4 * two[site] for site in one if site.startswith("unet.")}
     assert len(unet) < len(one)
     assert_close(changes(output), unet)
+
+
+def test_a_web_uis_list_of_block_weights_is_taken(files, tmp_path, run):
+    output = tmp_path / "blocks.safetensors"
+    numbers = ",".join(["0.5", *("0.25" for _ in range(25))])
+    run("merge", files["one"], f"{files['two']}:0.8", "--blocks", f"two:{numbers}", "-o", output)
+    one, two = changes(files["one"]), changes(files["two"])
+    assert_close(
+        changes(output),
+        {site: one[site] + (0.2 if "unet." in site else 0.4) * two[site] for site in one},
+    )
+
+
+def test_progress_is_told_and_a_job_that_is_asked_to_stop_writes_nothing(
+    tiny_base, files, tmp_path
+):
+    merged, small = tmp_path / "merged.safetensors", tmp_path / "small.safetensors"
+    words = (str(files["one"]), str(files["two"]))
+    jobs = [
+        (merge, MergeOptions(adapters=words, output=merged)),
+        (resize, ResizeOptions(source=files["one"], output=small, rank="2")),
+        (fuse, FuseOptions(base=str(tiny_base), adapters=words, output=tmp_path / "model")),
+    ]
+    for job, options in jobs:
+        events = list(job(options, lambda: True))
+        assert events[-1].interrupted, job
+        assert not any(isinstance(event, Saved) for event in events)
+        assert list(tmp_path.iterdir()) == []
+    for job, options in jobs:
+        events = list(job(options))
+        (started,) = (event for event in events if isinstance(event, PhaseStarted))
+        done = [event.done for event in events if isinstance(event, Advanced)]
+        assert done == sorted(done)
+        if job is not fuse:  # it counts megabytes, of which the model is less than one
+            assert done[-1] == len(done) == started.total
+        assert not events[-1].interrupted
+
+
+@pytest.mark.parametrize(("language", "said"), [("en", "share of the energy"), ("ko", "에너지")])
+def test_measures_are_told_in_words(files, tmp_path, capsys, language, said):
+    words = ("resize", files["one"], "--rank", "2", "-o", tmp_path / "small.safetensors")
+    assert main(["lora", *map(str, words), "--lang", language]) == 0
+    assert said in capsys.readouterr().err
 
 
 def test_a_vote_needs_a_density_and_keeps_kinds_apart(files, tmp_path, run, refused):

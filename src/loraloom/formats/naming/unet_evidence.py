@@ -85,7 +85,8 @@ def _of_theirs(evidence: Evidence) -> UNetLayout | None:
     if not entries:
         return None
     layers = 1  # a block's layers have consecutive entries, and between two blocks one is left out
-    while min(entries) + layers in entries:
+    first = min(entries)
+    while first + layers in entries:
         layers += 1
     upsamplers = (numbers for numbers in evidence.of(UPSAMPLER) if numbers[1] == 2)
     attention = _firsts({*evidence.of(UP_ATTENTION), *upsamplers})

@@ -34,7 +34,7 @@ _COLUMNS: Final[tuple[Mapping[str, float], ...]] = (
     MappingProxyType({"watercolor": 1.0}),
     MappingProxyType({"cartoon": 1.0}),
     MappingProxyType({"anime": 0.5, "watercolor": 0.5}),
-    MappingProxyType({"watercolor": 0.5, "cartoon": 0.5}),
+    MappingProxyType({"cartoon": 0.5, "watercolor": 0.5}),
 )
 
 

@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterator
 
 from loraloom.adapters.card import Card
 from loraloom.adapters.site import PARTS
-from loraloom.composing.extraction import extract as extracted
+from loraloom.composing.extraction import extract_sites
+from loraloom.composing.fit import Composition
 from loraloom.errors import ModelError, UsageError
 from loraloom.events import Event, Finished, Saved
 from loraloom.formats.naming.table import FAMILIES
 from loraloom.jobs.lora.files import check_output, measures_of, write
 from loraloom.jobs.lora.model_files import ModelFiles
 from loraloom.jobs.lora.options import ExtractOptions
+from loraloom.jobs.lora.progress import collected, stopped
 from loraloom.jobs.lora.weights import truncation
 
 
@@ -28,7 +30,12 @@ def extract(options: ExtractOptions, stop: Callable[[], bool] = lambda: False) -
     truncated = None if options.rank is None else truncation(options.rank)
     card = Card(family=_family(options, tuned), name=options.output.stem, base=original.path.stem)
     parts = options.parts or PARTS
-    composition = extracted(tuned.weights, original.weights, card, truncated, parts)
+    places = extract_sites(tuned.weights, original.weights, truncated, parts)
+    made = yield from collected("extract", places, None, stop)
+    if made is None:
+        yield from stopped("lora extract", started)
+        return
+    composition = Composition.of(made, card)
     if not composition.adapter.deltas:
         raise ModelError("lora.no_difference", first=options.tuned, second=options.original)
     write(composition.adapter, options.output, options.format.to, options.file)

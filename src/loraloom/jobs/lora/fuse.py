@@ -15,12 +15,12 @@ from loraloom.composing.fusion import fused_metadata
 from loraloom.composing.weights import Weight
 from loraloom.errors import OutputError, UsageError
 from loraloom.events import Event, Finished, Saved, Warned
-from loraloom.formats.atomic import Content, write_files
 from loraloom.formats.files import read_adapter
 from loraloom.formats.header import read_header
 from loraloom.jobs.lora.files import check_output, warnings_of
 from loraloom.jobs.lora.model_files import ModelFiles
 from loraloom.jobs.lora.options import FuseOptions
+from loraloom.jobs.lora.progress import stopped, written
 from loraloom.jobs.lora.weights import weighted, with_blocks
 
 _BLOCK: Final = 1 << 20
@@ -30,7 +30,8 @@ _SUFFIX: Final = ".safetensors"
 def fuse(options: FuseOptions, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
     """Write the base with adapters in it, one tensor at a time; the base itself stays untouched.
 
-    Of a folder, every file is written: shards as they were divided, the rest copied.
+    Of a folder, every file is written: shards as they were divided, the rest copied. Asked to stop
+    before the end, it leaves nothing behind.
     """
     started = time.monotonic()
     model = ModelFiles.at(options.base)
@@ -51,11 +52,15 @@ def fuse(options: FuseOptions, stop: Callable[[], bool] = lambda: False) -> Iter
     if model.is_folder:
         if left := model.left_out():
             yield Warned(code="lora.files_left_out", details={"files": ", ".join(left)})
-        written = {options.output / name: content for name, content in contents.items()}
-        write_files(written, overwrite=options.force, stale=_stale(options.output, written))
+        files = {options.output / name: content for name, content in contents.items()}
     else:
         (content,) = contents.values()
-        write_files({options.output: content}, overwrite=options.force)
+        files = {options.output: content}
+    size = sum(content.size for content in contents.values())
+    stale = _stale(options.output, files) if model.is_folder else ()
+    if not (yield from written(files, size, stop, overwrite=options.force, stale=stale)):
+        yield from stopped("lora fuse", started)
+        return
     yield Saved(path=options.output, what="model")
     seconds = time.monotonic() - started
     yield Finished(job="lora fuse", seconds=seconds, outputs=(options.output,))
@@ -76,9 +81,9 @@ def _contents(
     checkpoint: Checkpoint,
     adapters: Mapping[str, Adapter],
     weights: Mapping[str, Weight],
-) -> dict[str, Content]:
+) -> dict[str, CheckpointFile | _Copy]:
     root = model.path if model.is_folder else model.path.parent
-    contents: dict[str, Content] = {}
+    contents: dict[str, CheckpointFile | _Copy] = {}
     for file in model.files:
         start = f"{file}:"
         own = {
@@ -94,7 +99,7 @@ def _contents(
     return contents
 
 
-def _stale(output: Path, written: Mapping[Path, Content]) -> list[Path]:
+def _stale(output: Path, written: Mapping[Path, object]) -> list[Path]:
     """Return weights that an earlier model left in the folder, which would be mistaken for new."""
     folders = {path.parent for path in written if path.suffix == _SUFFIX}
     beside = (path for folder in folders for path in folder.glob(f"*{_SUFFIX}*"))
@@ -106,6 +111,8 @@ class _Copy:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.size = path.stat().st_size
+        """How many there are."""
 
     def __iter__(self) -> Iterator[bytes]:
         with self._path.open("rb") as file:

@@ -5,20 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-from loraloom.composing.merging import merge as merged
+from loraloom.composing.merging import merge_places, merged
 from loraloom.composing.mode import MergeSettings
 from loraloom.events import Event, Finished, Saved
 from loraloom.formats.files import read_adapter
 from loraloom.jobs.lora.files import check_output, measures_of, warnings_of, write
 from loraloom.jobs.lora.model_files import open_base
 from loraloom.jobs.lora.options import MergeOptions
+from loraloom.jobs.lora.progress import collected, places_of, stopped
 from loraloom.jobs.lora.weights import truncation, weighted, with_blocks
 
 
 def merge(options: MergeOptions, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
     """Merge adapters into one that does at strength 1 what they do together; yield what happens.
 
-    Weights that were cut to a rank tell the share of energy that is kept.
+    Weights that were cut to a rank tell the share of energy that is kept. Asked to stop between
+    two weights, it writes nothing.
     """
     started = time.monotonic()
     settings = MergeSettings(
@@ -39,7 +41,12 @@ def merge(options: MergeOptions, stop: Callable[[], bool] = lambda: False) -> It
     sites = {name: [str(site) for site in adapter.sites] for name, adapter in adapters.items()}
     weights = with_blocks(found, options.blocks, sites)
     base = open_base(options.basis.base)
-    composition = merged(adapters, weights, settings, base, name=options.output.stem)
+    places = merge_places(adapters, weights, settings, base)
+    made = yield from collected("merge", places, places_of(adapters), stop)
+    if made is None:
+        yield from stopped("lora merge", started)
+        return
+    composition = merged(made, adapters, weights, settings, options.output.stem)
     write(composition.adapter, options.output, options.format.to, options.file)
     yield from measures_of(composition)
     yield Saved(path=options.output, what="adapter")

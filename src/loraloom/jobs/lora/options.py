@@ -42,6 +42,23 @@ class ConvertOptions(AbstractOptions):
         ko="형식이 표현하지 못하는 가중치에 가장 가까운 저랭크 변화를 허용합니다: svd:랭크, 또는 "
         "에너지의 그 비율을 지키는 최소 랭크 svd:auto:0.99. 오차를 알려 줍니다.",
     )
+    split_qkv: Literal["told", "trained"] = option(
+        "told",
+        en="Strength of files that kohya's split_qkv saved: told is what the file says and every "
+        "program applies, trained the 3 or 4 times stronger updates that were learnt.",
+        ko="kohya의 split_qkv로 저장한 파일의 세기: told는 파일에 적혀 모든 프로그램이 적용하는 "
+        "값, trained는 실제로 학습된 3~4배 강한 변화입니다.",
+    )
+    changed_base: Literal["undo", "keep"] | None = option(
+        None,
+        en="What to do with an adapter whose training changed the base as well (PiSSA, OLoRA); "
+        "without it that is refused. undo: a LoRA of twice the rank that does the same on the "
+        "untouched base, which --base names. keep: as it is, for the changed base alone.",
+        ko="학습이 기본 모델까지 바꾼 어댑터(PiSSA, OLoRA)를 다루는 방법. 지정하지 않으면 "
+        "거부합니다. undo: --base로 지정한 원래 기본 모델에서 똑같이 작동하는, 랭크가 두 배인 "
+        "LoRA로 바꿉니다. keep: 바뀐 기본 모델 전용으로 그대로 둡니다.",
+        aliases=("on_changed_base",),
+    )
     file: FileOptions = FileOptions()
     basis: BaseOptions = BaseOptions()
 
@@ -88,10 +105,13 @@ class MergeOptions(AbstractOptions):
     blocks: tuple[str, ...] = option(
         (),
         en="Factor on the weights below a name, as unet.down_blocks=0.5, or as "
-        "FILE:unet.down_blocks=0.5 for one adapter alone; the longest name counts. May be "
-        "repeated.",
+        "FILE:unet.down_blocks=0.5 for one adapter alone; the longest name counts. Or 12, 17, "
+        "20 or 26 numbers with commas, as LoRA Block Weight has them (text encoder first; "
+        "blocks that a list leaves out get 0). May be repeated.",
         ko="이름 아래 가중치에 곱할 수: unet.down_blocks=0.5, 어댑터 하나만이면 "
-        "파일:unet.down_blocks=0.5. 가장 긴 이름이 적용되며 여러 번 쓸 수 있습니다.",
+        "파일:unet.down_blocks=0.5. 가장 긴 이름이 적용됩니다. 또는 LoRA Block Weight처럼 쉼표로 "
+        "나눈 수 12, 17, 20, 26개(맨 앞은 텍스트 인코더, 목록에 없는 블록은 0). 여러 번 쓸 수 "
+        "있습니다.",
     )
     density: float | None = option(
         None,
@@ -229,10 +249,13 @@ class FuseOptions(AbstractOptions):
     blocks: tuple[str, ...] = option(
         (),
         en="Factor on the weights below a name, as unet.down_blocks=0.5, or as "
-        "FILE:unet.down_blocks=0.5 for one adapter alone; the longest name counts. May be "
-        "repeated.",
+        "FILE:unet.down_blocks=0.5 for one adapter alone; the longest name counts. Or 12, 17, "
+        "20 or 26 numbers with commas, as LoRA Block Weight has them (text encoder first; "
+        "blocks that a list leaves out get 0). May be repeated.",
         ko="이름 아래 가중치에 곱할 수: unet.down_blocks=0.5, 어댑터 하나만이면 "
-        "파일:unet.down_blocks=0.5. 가장 긴 이름이 적용되며 여러 번 쓸 수 있습니다.",
+        "파일:unet.down_blocks=0.5. 가장 긴 이름이 적용됩니다. 또는 LoRA Block Weight처럼 쉼표로 "
+        "나눈 수 12, 17, 20, 26개(맨 앞은 텍스트 인코더, 목록에 없는 블록은 0). 여러 번 쓸 수 "
+        "있습니다.",
     )
     force: bool = option(
         False,

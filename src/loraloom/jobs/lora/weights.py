@@ -10,6 +10,7 @@ from typing import Final
 from loraloom.composing.truncation import RULES, Truncation
 from loraloom.composing.weights import Weight
 from loraloom.errors import UsageError
+from loraloom.jobs.lora.block_vectors import factors_of, is_vector
 
 _AUTO: Final = "auto"
 _SVD: Final = "svd"
@@ -41,11 +42,18 @@ def with_blocks(
 ) -> dict[str, Weight]:
     """Return the weights of adapters by block, from words like NAME:unet.down_blocks=0.5.
 
+    A list of numbers (NAME:1,0,0.5,...) is for all blocks in the order that web UIs have.
+
     A block named for all goes to those that have it, by the names of the sites in `has`; one that
     none has goes to all, who will refuse it. A word that cannot be read is a `UsageError`.
     """
     factors: dict[str, dict[str, float]] = {name: {} for name in adapters}
     for word in blocks:
+        if is_vector(word):
+            owner, numbers = _vector(word, adapters)
+            for name in (owner,) if owner else tuple(adapters):
+                factors[name] |= factors_of(numbers, has[name])
+            continue
         owner, prefix, factor = _block(word, adapters)
         having = [name for name in adapters if any(_below(site, prefix) for site in has[name])]
         for name in (owner,) if owner else having or tuple(adapters):
@@ -84,16 +92,25 @@ def _parted(word: str) -> tuple[Path, float]:
     return (Path(path), weight) if colon and path and weight is not None else (Path(word), 1.0)
 
 
+def _vector(word: str, adapters: Mapping[str, object]) -> tuple[str, str]:
+    owner, _, numbers = word.rpartition(":")
+    return _owner(owner, adapters), numbers
+
+
 def _block(word: str, adapters: Mapping[str, object]) -> tuple[str, str, float]:
     block, _, number = word.rpartition("=")
     owner, _, prefix = block.rpartition(":")
     factor = _number(number)
     if not prefix or factor is None or not math.isfinite(factor):
         raise UsageError("lora.block", word=word)
-    owner = owner.removesuffix(".safetensors")
-    if owner and owner not in adapters:
-        raise UsageError("lora.block_owner", name=owner, known=", ".join(adapters))
-    return owner, prefix, factor
+    return _owner(owner, adapters), prefix, factor
+
+
+def _owner(word: str, adapters: Mapping[str, object]) -> str:
+    name = word.removesuffix(".safetensors")
+    if name and name not in adapters:
+        raise UsageError("lora.block_owner", name=name, known=", ".join(adapters))
+    return name
 
 
 def _below(site: str, prefix: str) -> bool:
