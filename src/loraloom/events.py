@@ -73,12 +73,27 @@ class Sampled(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Captioned(Event):
+    """A caption file was written beside its picture."""
+
+    path: Path
+    caption: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Measured(Event):
     """A named figure of an evaluation, with how it was obtained."""
 
     name: str
     value: float
     detail: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examined(Event):
+    """Something was looked at; `report` is all that was found, as plain data."""
+
+    report: Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)

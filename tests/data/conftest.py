@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -14,7 +16,7 @@ from loraloom.errors import LoraLoomError
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Callable[[Mapping[str, object]], Path]:
-    """Return a function that writes a folder; None stands for a small picture."""
+    """Return a function that writes a folder; None stands for a small picture, no two alike."""
 
     def write(files: Mapping[str, object]) -> Path:
         root = tmp_path / "set"
@@ -28,7 +30,8 @@ def tree(tmp_path: Path) -> Callable[[Mapping[str, object]], Path]:
                 case bytes():
                     path.write_bytes(content)
                 case _:
-                    Image.new("RGB", (8, 6), "red").save(path)
+                    generator = np.random.default_rng(zlib.crc32(name.encode()))
+                    Image.fromarray(generator.integers(0, 256, (6, 8, 3), np.uint8)).save(path)
         return root
 
     return write

@@ -1,4 +1,4 @@
-"""metadata.jsonl: captions by row, and nothing from outside the folder."""
+"""metadata.jsonl and metadata.csv: captions by row, and nothing from outside the folder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import unicodedata
 import pytest
 from PIL import Image
 
+from loraloom.data.folders import find_subsets
 from loraloom.data.scan import scan
+from loraloom.data.source import Source
 
 
 def _lines(*rows):
@@ -101,12 +103,8 @@ def test_paths_out_of_the_folder_are_refused(tree, refuses, name):
         ('["a.png", "a cat"]', "dataset.metadata_syntax"),
         ('{"text": "a cat"}', "dataset.metadata_file_name"),
         ('{"file_name": 7, "text": "a cat"}', "dataset.metadata_file_name"),
-        ('{"file_name": "b.png", "text": "a cat"}', "dataset.metadata_no_picture"),
-        ('{"file_name": "notes.md", "text": "a cat"}', "dataset.metadata_no_picture"),
-        (f'{{"file_name": "{"x" * 300}.png", "text": "a"}}', "dataset.metadata_no_picture"),
-        ('{"file_name": ".hidden.png", "text": "a cat"}', "dataset.metadata_no_picture"),
-        ('{"file_name": "a.png"}', "dataset.metadata_caption"),
-        ('{"file_name": "a.png", "text": " "}', "dataset.metadata_caption"),
+        ('{"file_name": "a.png"}', "dataset.metadata_column"),
+        ('{"file_name": "a.png", "tags": "a cat"}', "dataset.metadata_column"),
         ('{"file_name": "a.png", "text": null, "caption": "c"}', "dataset.metadata_caption"),
         ('{"file_name": "c.png", "text": "again"}', "dataset.metadata_repeated"),
     ],
@@ -124,3 +122,57 @@ def test_a_wrong_row_is_refused_by_its_line(tree, refuses, row, code):
     )
     with refuses(code, "metadata.jsonl", "3"):
         scan(root)
+
+
+@pytest.mark.parametrize("name", ["b.png", "notes.md", ".hidden.png", f"{'x' * 300}.png"])
+def test_a_row_without_a_picture_is_told(tree, name):
+    rows = _lines({"file_name": "a.png", "text": "a"}, {"file_name": name, "text": "b"})
+    root = tree({"a.png": None, "notes.md": "", ".hidden.png": None, "metadata.jsonl": rows})
+    found = scan(root)
+    assert [e.caption for e in found.examples] == ["a"]
+    told = [(f.code, f.severity, f.files) for f in found.findings]
+    assert told == [("dataset.metadata_no_picture", "warning", (name,))]
+
+
+def test_an_empty_row_is_an_empty_caption(tree, refuses):
+    root = tree({"a.png": None, "metadata.jsonl": _lines({"file_name": "a.png", "text": " "})})
+    with refuses("dataset.caption_empty", "a.png"):
+        scan(root, trigger="sks")
+
+
+def test_a_table_of_commas_is_read(tree):
+    table = 'file_name,text\r\na.png,"a cat, on a mat"\r\nimages/b.png,"two\nlines"\r\n'
+    found = scan(tree({"a.png": None, "images/b.png": None, "metadata.csv": table}))
+    assert [e.caption for e in found.examples] == ["a cat, on a mat", "two lines"]
+    assert found.findings == ()
+
+
+@pytest.mark.parametrize(
+    ("table", "code", "line"),
+    [
+        ("file_name,text\na.png,a,b\n", "dataset.metadata_csv", "2"),
+        ("file_name,text\na.png\n", "dataset.metadata_csv", "2"),
+        ("file_name,tags\na.png,a\n", "dataset.metadata_column", "2"),
+        ("name,text\na.png,a\n", "dataset.metadata_file_name", "2"),
+    ],
+)
+def test_a_wrong_table_of_commas_is_refused_by_its_line(tree, refuses, table, code, line):
+    root = tree({"a.png": None, "metadata.csv": table})
+    with refuses(code, "metadata.csv", line):
+        scan(root)
+
+
+def test_one_of_two_tables_is_read_and_that_is_told(tree):
+    rows = _lines({"file_name": "a.png", "text": "from jsonl"})
+    table = "file_name,text\na.png,from csv\n"
+    found = scan(tree({"a.png": None, "metadata.jsonl": rows, "metadata.csv": table}))
+    assert [e.caption for e in found.examples] == ["from jsonl"]
+    told = [(f.code, f.files) for f in found.findings]
+    assert told == [("dataset.metadata_two", ("metadata.csv",))]
+
+
+def test_the_column_of_the_caption_may_be_named(tree):
+    row = {"file_name": "a.png", "text": "t", "label": "l"}
+    root = tree({"a.png": None, "metadata.jsonl": _lines(row)})
+    (subset,), remarks = find_subsets(Source(folder=root, caption_column="label"))
+    assert (dict(subset.metadata.captions), remarks) == ({"a.png": "l"}, ())

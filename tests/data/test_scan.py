@@ -28,7 +28,8 @@ def _findings(found):
 def test_a_flat_folder_is_read_in_order_of_names(tree):
     root = tree({"b.png": None, "b.txt": "a dog", "a.JPG": None, "a.TXT": " a cat \n"})
     found = scan(root)
-    assert found.findings == ()
+    told = [(f.code, f.severity, f.files) for f in found.findings]
+    assert told == [("dataset.names_capital", "note", ("a.JPG",))]
     assert [(e.path.name, e.caption) for e in found.examples] == [
         ("a.JPG", "a cat"),
         ("b.png", "a dog"),
@@ -63,13 +64,15 @@ def test_numbered_folders_give_repeats_and_the_words_of_uncaptioned_pictures(tre
         ("b.png", "a dog that runs", 10, "10_sks dog"),
         ("c.png", "some_words", 2, "2_some_words"),
     ]
-    assert [dict(f.details) for f in found.findings] == [
+    stood_in = [f for f in found.findings if f.code == "dataset.caption_from_folder"]
+    assert [dict(f.details) for f in stood_in] == [
         {"words": "sks dog", "count": 1, "files": "10_sks dog/a.png"},
-        {"words": "some_words", "count": 1, "files": "2_some_words/c.png"},
     ]
-    assert {(f.code, f.severity) for f in found.findings} == {
-        ("dataset.caption_from_folder", "warning")
-    }
+    assert {f.severity for f in stood_in} == {"warning"}
+    # Where the folder's words caption all of it, that is a way to train and asks for nothing.
+    (whole,) = [f for f in found.findings if f.code == "dataset.folder_captions"]
+    assert (whole.severity, whole.files) == ("note", ("2_some_words/c.png",))
+    assert (whole.details["subset"], whole.details["words"]) == ("2_some_words", "some_words")
 
 
 def test_the_leaf_of_the_convention_may_be_given_itself(tree, monkeypatch):
@@ -236,7 +239,11 @@ def test_a_folder_without_pictures_is_refused(tree, refuses):
 
 @pytest.mark.parametrize(
     ("picture", "candidate"),
-    [("img/a.png", "img"), ("img/10_sks/a.png", "img"), ("project/img/10_sks/a.png", "img")],
+    [
+        ("photos/a.png", "photos"),
+        ("sets/10_sks/a.png", "sets"),
+        ("project/img/10_sks/a.png", "img"),
+    ],
 )
 def test_the_folder_below_is_named(tree, refuses, picture, candidate):
     root = tree({picture: None, "log/x.txt": "x"})

@@ -24,7 +24,7 @@ def recipe(tmp_path: Path, **more: Any) -> Recipe:
     if not folder.exists():
         folder.mkdir()
         for number in range(4):
-            Image.new("RGB", (8, 8)).save(folder / f"{number}.png")
+            Image.new("RGB", (64, 64)).save(folder / f"{number}.png")
     options = {
         "model": "playground",
         "data": folder,

@@ -4,7 +4,14 @@ import re
 
 import numpy as np
 
-from loraloom.playground.captions import PLACES, caption, plain_prompt
+from loraloom.playground.captions import (
+    PLACES,
+    caption,
+    place_named,
+    plain_caption,
+    plain_prompt,
+    things_named,
+)
 from loraloom.playground.scenes import (
     COLOURS,
     OBJECTS,
@@ -87,3 +94,23 @@ def test_at_least_four_in_ten_captions_are_plain_and_no_article_is_wrong():
     assert plain / len(texts) >= 0.4
     assert not any(re.search(r"\ba [aeiou]|\ban [^aeiou]", text) for text in texts)
     assert len({re.sub("|".join((*OBJECTS, *COLOURS)), "", text) for text in texts}) > 40
+
+
+def test_what_a_caption_says_is_read_back():
+    generator = np.random.default_rng(4)
+    pairs = 0
+    for _ in range(500):
+        scene = sample_scene(generator, pair_share=0.4)
+        truth = frozenset((thing.colour, thing.kind) for thing in scene.things)
+        pairs += len(truth) > 1
+        simplest = plain_caption(scene)
+        assert things_named(simplest) == things_named(caption(scene, generator)) == truth
+        assert place_named(simplest) == scene.background
+    assert pairs > 100
+
+
+def test_reading_back_takes_whole_words_and_one_place():
+    assert things_named("a red car, a big cat and the redstar") == {("red", "car")}
+    assert things_named("carred ball, a blue catfish") == frozenset()
+    assert place_named("a red car") is None
+    assert place_named("a red car at night on the beach") is None

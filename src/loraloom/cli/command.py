@@ -29,7 +29,8 @@ class Command:
     """One command; its options are looked up only when it is called.
 
     `words` shows the bare words that it takes, "" if none. `borrows` says that it knows the keys
-    of other trainers. Its sentences are in the catalogue under `cli.` and its name.
+    of other trainers. `reword` puts words into a form that its flags know. Its sentences are in
+    the catalogue under `cli.` and its name.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Command:
     run: Callable[[Session, Request], int]
     words: str = ""
     borrows: bool = False
+    reword: Callable[[list[str]], list[str]] | None = None
 
     @property
     def code(self) -> str:
@@ -72,6 +74,8 @@ class _Parser(click.Command):
         self._language = language
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if self._command.reword is not None:
+            args = self._command.reword(args)
         try:
             self._check_values(args)
             return super().parse_args(ctx, spread(args) if self._command.borrows else args)

@@ -22,13 +22,19 @@ Advice = Callable[[Tally], Sequence[str]]
 
 
 def follow(
-    session: Session, job: Job, *, notes: Sequence[Warned] = (), advice: Advice | None = None
+    session: Session,
+    job: Job,
+    *,
+    notes: Sequence[Warned] = (),
+    advice: Advice | None = None,
+    show: Callable[[Tally], int] | None = None,
 ) -> int:
     """Run a job: show its events, record them, tell its results; return the exit status.
 
     `job` is given a function that tells whether to stop. `notes` are told first; `advice` makes
-    the commands that may come next out of what the job came to. An error that ends the job is told
-    with the files that were complete by then.
+    the commands that may come next out of what the job came to. `show` shows a job's results in
+    another way and returns the exit status of a job that was not interrupted. An error that ends
+    the job is told with the files that were complete by then.
     """
     if session.json and session.events == "-":
         raise UsageError("cli.json_and_events")
@@ -52,8 +58,10 @@ def follow(
             _let_go(events)
     if failure is not None:
         return tell(failure, session, tally.outputs)
-    _tell(session, tally, advice)
     interrupted = tally.finished is not None and tally.finished.interrupted
+    if show is not None and not interrupted:
+        return show(tally)
+    _tell(session, tally, advice)
     return interruption.exit_code if interrupted else 0
 
 

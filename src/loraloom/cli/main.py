@@ -11,11 +11,13 @@ from typing import Final
 import click
 
 from loraloom.cli.command import Command
+from loraloom.cli.dataset import DATASET_CHECK, DATASET_DEDUPE, DATASET_SPLIT, DATASET_TAGS
 from loraloom.cli.doctor import DOCTOR
 from loraloom.cli.ending import ABORTED, tell, understood
 from loraloom.cli.group import Group
 from loraloom.cli.lora import TELLING
 from loraloom.cli.plain_jobs import (
+    CAPTION,
     DEMO,
     GENERATE,
     GRID,
@@ -24,7 +26,9 @@ from loraloom.cli.plain_jobs import (
     LORA_FUSE,
     LORA_MERGE,
     LORA_RESIZE,
+    REGULARIZE,
 )
+from loraloom.cli.preprocess import PREPROCESS
 from loraloom.cli.session import Session, open_session
 from loraloom.cli.train import TRAIN
 from loraloom.errors import LoraLoomError, MemoryRanOut, ran_out_of_memory
@@ -33,7 +37,14 @@ COMMANDS: Final[tuple[Command, ...]] = (
     TRAIN,
     GENERATE,
     GRID,
+    CAPTION,
+    REGULARIZE,
     DEMO,
+    PREPROCESS,
+    DATASET_CHECK,
+    DATASET_TAGS,
+    DATASET_DEDUPE,
+    DATASET_SPLIT,
     LORA_CONVERT,
     LORA_MERGE,
     LORA_RESIZE,

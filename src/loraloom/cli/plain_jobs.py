@@ -1,4 +1,4 @@
-"""The commands that fill one group of options and run one job: generate, grid, demo, `lora …`."""
+"""The commands that fill one group of options and run one job: generate, caption, `lora …`."""
 
 from __future__ import annotations
 
@@ -86,6 +86,24 @@ GRID: Final = _command(
         words=("prompts",),
     ),
     "PROMPT...",
+)
+CAPTION: Final = _command(
+    "caption",
+    _PlainJob(
+        options="loraloom.jobs.caption_options:CaptionOptions",
+        job="loraloom.jobs.caption:caption",
+        words=("image_dir",),
+    ),
+    "DIR",
+)
+REGULARIZE: Final = _command(
+    "regularize",
+    _PlainJob(
+        options="loraloom.jobs.regularize_options:RegularizeOptions",
+        job="loraloom.jobs.regularize:regularize",
+        words=("train_data_dir",),
+    ),
+    "DIR",
 )
 DEMO: Final = _command(
     "demo",

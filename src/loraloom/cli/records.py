@@ -13,7 +13,17 @@ from typing import Any, final
 
 from loraloom.cli.session import Session, Stream
 from loraloom.errors import LoraLoomError, OutputError
-from loraloom.events import Event, Finished, Measured, Planned, Sampled, Saved, Warned
+from loraloom.events import (
+    Captioned,
+    Event,
+    Examined,
+    Finished,
+    Measured,
+    Planned,
+    Sampled,
+    Saved,
+    Warned,
+)
 
 
 def dumps(value: Any) -> str:
@@ -68,6 +78,7 @@ class Tally:
     def __init__(self) -> None:
         self.finished: Finished | None = None
         self.written: dict[Path, None] = {}
+        self.report: Mapping[str, Any] = {}
         self._result: dict[str, Any] = {
             "job": None,
             "seconds": None,
@@ -84,13 +95,15 @@ class Tally:
             case Planned() if self._result["plan"] is None:  # later ones are of jobs inside it
                 self._result["job"] = event.job
                 self._result["plan"] = event.record()["plan"]
-            case Saved() | Sampled():
+            case Saved() | Sampled() | Captioned():
                 self.written[event.path] = None
             case Measured():
                 self._result["measured"][event.name] = event.value
             case Warned():
                 message = session.say(event.code, **event.details)
                 self._result["warnings"].append({"code": event.code, "message": message})
+            case Examined():
+                self.report = event.report
             case Finished():
                 self.finished = event
                 self.written |= dict.fromkeys(event.outputs)

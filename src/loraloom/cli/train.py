@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any, Final
 
 from loraloom.cli.command import Command, Request
+from loraloom.cli.quoting import quoted
 from loraloom.cli.records import Tally
 from loraloom.cli.session import Session
 from loraloom.errors import UsageError
@@ -111,18 +112,13 @@ def _advice(recipe: Any, tally: Tally) -> Sequence[str]:
         trigger = f"{adapter.data.trigger} " if adapter.data.trigger else ""
         prompt = f"{trigger}<lora:{adapter.name}:{_STRENGTH}>"
         model = recipe.pretrained_model_name_or_path
-        lines.append(f'loraloom generate "{prompt}" --model {_word(model)} {_folder(recipe)}')
+        lines.append(f'loraloom generate "{prompt}" --model {quoted(model)} {_folder(recipe)}')
     last = recipe.adapters[-1].name
-    return [*lines, f"loraloom lora info {_word(str(recipe.output_dir / last))}.safetensors"]
+    return [*lines, f"loraloom lora info {quoted(recipe.output_dir / last)}.safetensors"]
 
 
 def _folder(recipe: Any) -> str:
-    return f"--lora_dir {_word(str(recipe.output_dir))}"
-
-
-def _word(text: str) -> str:
-    """Put quotes around a word that a shell would take apart."""
-    return f'"{text}"' if any(c in text for c in " '&()[]{}<>|;$*?") else text
+    return f"--lora_dir {quoted(recipe.output_dir)}"
 
 
 TRAIN: Final = Command(

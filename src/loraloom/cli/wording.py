@@ -11,6 +11,7 @@ from loraloom.cli.pace import Pace, Smoothed, clock
 from loraloom.cli.session import Session
 from loraloom.events import (
     Advanced,
+    Captioned,
     Event,
     Measured,
     PhaseStarted,
@@ -32,6 +33,8 @@ def sentence(event: Event, session: Session) -> str | None:
             return session.say("progress.saved", path=event.path, what=event.what)
         case Sampled():
             return session.say("progress.sampled", path=event.path, prompt=event.prompt)
+        case Captioned():
+            return session.say("progress.captioned", path=event.path, caption=event.caption)
         case Warned():
             return session.say("progress.warned", text=session.say(event.code, **event.details))
         case Measured():

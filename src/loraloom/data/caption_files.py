@@ -10,22 +10,32 @@ from types import MappingProxyType
 from typing import Final
 
 from loraloom.data.listing import Listing, composed
+from loraloom.data.mojibake import Mended, mend
 from loraloom.data.picture import READABLE, UNREADABLE
 from loraloom.errors import DatasetError, UsageError
 
 # Best first: taggers and the web UI write .txt, .caption is kohya's older name.
 EXTENSIONS: Final = (".txt", ".caption")
 
-_UTF_16_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_MARKS: Final = MappingProxyType(
+    {
+        codecs.BOM_UTF8: "utf-8-sig",
+        codecs.BOM_UTF16_LE: "utf-16",
+        codecs.BOM_UTF16_BE: "utf-16",
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionText:
-    """The caption of one file, the encoding it was read in, and whether more lines follow it."""
+    """The lines of a caption file that are not blank, and the encoding they were read in.
 
-    text: str
+    `mended` is what the whole text must have been, where it looks garbled.
+    """
+
+    lines: tuple[str, ...]
     encoding: str
-    more_lines: bool
+    mended: Mended | None = None
 
 
 def extensions_to_read(asked: str | None) -> tuple[str, ...]:
@@ -57,20 +67,20 @@ def caption_files(listing: Listing, extensions: tuple[str, ...]) -> Mapping[str,
 
 
 def read_caption(path: Path) -> CaptionText:
-    """Return the first line of a caption file that is not blank, in composed form.
+    """Return what a caption file says, in composed form.
 
     Raises DatasetError for a file that cannot be read or decoded, or that says nothing.
     """
     text, encoding = read_text(path)
-    lines = [line.strip() for line in composed(text).splitlines()]
-    lines = [line for line in lines if line]
+    lines = tuple(line.strip() for line in composed(text).splitlines() if line.strip())
     if not lines:
-        raise DatasetError("dataset.caption_empty", file=str(path))
-    return CaptionText(text=lines[0], encoding=encoding, more_lines=len(lines) > 1)
+        raise DatasetError("dataset.caption_empty", count=1, files=str(path))
+    return CaptionText(lines=lines, encoding=encoding, mended=mend(text))
 
 
 def read_text(path: Path) -> tuple[str, str]:
-    """Return a file's text and its encoding: UTF-8, UTF-16 with its mark, or else cp949.
+    """Return a file's text and its encoding: "utf-8", or "utf-8-sig" or "utf-16" with a byte order
+    mark, or else "cp949".
 
     cp949 is what Korean Windows wrote for decades. Raises DatasetError for anything else.
     """
@@ -78,10 +88,10 @@ def read_text(path: Path) -> tuple[str, str]:
         data = path.read_bytes()
     except OSError as error:
         raise DatasetError(
-            "dataset.caption_unreadable", file=str(path), reason=error.strerror
+            "dataset.caption_unreadable", count=1, files=str(path), reason=error.strerror
         ) from error
-    encodings = ("utf-16",) if data.startswith(_UTF_16_MARKS) else ("utf-8-sig", "cp949")
-    for encoding in encodings:
+    marked = next((name for mark, name in _MARKS.items() if data.startswith(mark)), None)
+    for encoding in (marked,) if marked else ("utf-8", "cp949"):
         try:
             text = data.decode(encoding)
         except UnicodeDecodeError:
@@ -89,4 +99,4 @@ def read_text(path: Path) -> tuple[str, str]:
         # No caption holds a zero; one that seems to was written in an encoding without a mark.
         if "\0" not in text:
             return text, encoding
-    raise DatasetError("dataset.caption_undecodable", file=str(path))
+    raise DatasetError("dataset.caption_undecodable", count=1, files=str(path))

@@ -2,48 +2,69 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from loraloom.data.caption_files import EXTENSIONS, caption_files, read_caption
-from loraloom.data.finding import Tally, some
 from loraloom.data.folders import Subset
 from loraloom.data.listing import Listing, composed
 from loraloom.data.metadata import relative_name
+from loraloom.data.mojibake import Mended, mend
 from loraloom.errors import DatasetError
+
+Origin: TypeAlias = Literal["file", "row", "folder", "trigger", "nowhere"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caption:
+    """What describes a picture, and where it comes from; its text is "" where nothing does.
+
+    `file` is the caption file that was read, in `encoding`, and `rivals` are those beside it that
+    were not; `also_row` tells that the metadata has a row too. The lines after the first are
+    `further_lines`. `mended` is what the file, or the row, must have said where it looks garbled.
+    A `fault` says why it gives no text.
+    """
+
+    text: str = ""
+    origin: Origin = "nowhere"
+    further_lines: tuple[str, ...] = ()
+    file: Path | None = None
+    encoding: str = ""
+    rivals: tuple[Path, ...] = ()
+    also_row: bool = False
+    mended: Mended | None = None
+    fault: DatasetError | None = None
 
 
 def find_captions(
-    root: Path, subset: Subset, *, extensions: tuple[str, ...], trigger: str, tally: Tally
-) -> Mapping[Path, str]:
-    """Return the caption of each picture of a subset, sorted by path, "" where there is none.
+    subset: Subset, *, extensions: tuple[str, ...], trigger: str
+) -> Mapping[Path, Caption]:
+    """Return the caption of each picture of a subset, sorted by path.
 
     The first of these that exists: its caption file (in the order of `extensions`), its row in
-    the metadata file, the words of the folder's name, the trigger. Every choice between two, and
-    every stand-in for a caption, goes into `tally` under the picture's path below `root`.
+    the metadata file, the words of the subset, the trigger. A file or row that exists and says
+    nothing is a fault, and nothing else stands in for it.
     """
-    files = {
-        listing.folder: _files(root, listing, extensions, tally) for listing in subset.listings
-    }
-    captions: dict[Path, str] = {}
+    extensions = subset.caption_extensions or extensions
+    files = {listing.folder: caption_files(listing, extensions) for listing in subset.listings}
+    captions: dict[Path, Caption] = {}
     for listing, path in subset.pictures():
-        name = relative_name(path, root)
         beside = files[listing.folder].get(composed(path.stem), ())
-        row = subset.metadata.captions.get(relative_name(path, subset.folder), "")
+        row = subset.metadata.captions.get(relative_name(path, subset.folder))
         if beside:
-            captions[path] = _read(root, beside, name, tally)
-            if row:
-                tally.warn("dataset.caption_over_metadata", name)
-        elif row:
-            captions[path] = row
+            captions[path] = _from_file(beside, also_row=row is not None)
+        elif row is not None:
+            captions[path] = _from_row(path, row)
+        elif subset.words:
+            captions[path] = Caption(text=subset.words, origin="folder")
         else:
-            captions[path] = subset.words or trigger
-            _tell_stand_in(subset.words, trigger, name, tally)
+            captions[path] = Caption(text=trigger, origin="trigger" if trigger else "nowhere")
     return captions
 
 
-def check_extension(root: Path, subsets: Sequence[Subset], extensions: tuple[str, ...]) -> None:
+def check_extension(subsets: Sequence[Subset], extensions: tuple[str, ...]) -> None:
     """Raise DatasetError if no caption file ends as asked, though pictures have other ones."""
 
     def endings(wanted: tuple[str, ...]) -> set[str]:
@@ -58,53 +79,40 @@ def check_extension(root: Path, subsets: Sequence[Subset], extensions: tuple[str
     if others and not endings(extensions):
         raise DatasetError(
             "dataset.caption_extension_absent",
-            folder=str(root),
+            folder=str(subsets[0].source.folder),
             asked=extensions[0],
             found=min(others),
         )
 
 
-def check_complete(root: Path, captions: Mapping[Path, str]) -> None:
-    """Raise DatasetError if any picture has no caption, naming the first few."""
-    missing = [relative_name(path, root) for path, caption in captions.items() if not caption]
-    if missing:
-        raise DatasetError(
-            "dataset.caption_missing",
-            folder=str(root),
-            count=len(missing),
-            total=len(captions),
-            files=some(missing),
-            stem=Path(missing[0]).stem,
-        )
-
-
-def _files(
-    root: Path, listing: Listing, extensions: tuple[str, ...], tally: Tally
-) -> Mapping[str, tuple[Path, ...]]:
+def alone(listing: Listing, extensions: tuple[str, ...]) -> tuple[Path, ...]:
+    """Return the files of a folder that could be captions and belong to no picture."""
+    stems = {composed(picture.stem) for picture in (*listing.pictures, *listing.unreadable)}
     files = caption_files(listing, extensions)
-    pictures = Counter(composed(picture.stem) for picture in listing.pictures)
-    for stem, (first, *_) in files.items():
-        if pictures[stem] == 0:
-            tally.note("dataset.caption_unpaired", relative_name(first, root))
-        elif pictures[stem] > 1:
-            tally.warn("dataset.caption_shared", relative_name(first, root))
-    return files
+    return tuple(first for stem, (first, *_) in files.items() if stem not in stems)
 
 
-def _read(root: Path, beside: tuple[Path, ...], name: str, tally: Tally) -> str:
+def _from_file(beside: tuple[Path, ...], *, also_row: bool) -> Caption:
     used, *ignored = beside
-    for other in ignored:
-        tally.warn("dataset.caption_rivals", name, used=used.suffix, ignored=other.suffix)
-    caption = read_caption(used)
-    if caption.encoding == "cp949":
-        tally.warn("dataset.caption_encoding", relative_name(used, root))
-    if caption.more_lines:
-        tally.warn("dataset.caption_lines", relative_name(used, root))
-    return caption.text
+    rivals = tuple(ignored)
+    try:
+        read = read_caption(used)
+    except DatasetError as error:
+        return Caption(origin="file", file=used, rivals=rivals, also_row=also_row, fault=error)
+    return Caption(
+        text=read.lines[0],
+        origin="file",
+        further_lines=read.lines[1:],
+        file=used,
+        encoding=read.encoding,
+        rivals=rivals,
+        also_row=also_row,
+        mended=read.mended,
+    )
 
 
-def _tell_stand_in(words: str, trigger: str, name: str, tally: Tally) -> None:
-    if words:
-        tally.warn("dataset.caption_from_folder", name, words=words)
-    elif trigger:
-        tally.warn("dataset.caption_from_trigger", name, trigger=trigger)
+def _from_row(path: Path, row: str) -> Caption:
+    if row:
+        return Caption(text=row, origin="row", mended=mend(row))
+    empty = DatasetError("dataset.caption_empty", count=1, files=str(path))
+    return Caption(origin="row", fault=empty)

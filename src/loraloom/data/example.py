@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -11,7 +12,9 @@ class Example:
     """A picture, its caption, and how often an epoch shows it.
 
     `width` and `height` are in pixels, after the picture was turned upright; `subset` names the
-    folder that it came from.
+    folder that it came from. `further_lines` of its caption file are captions to choose from
+    where wildcards are on. `regularisation`: it shows the class, not what is to be learnt.
+    `weight` multiplies its loss. `settings` are options of its subset that differ from the run's.
     """
 
     path: Path
@@ -20,3 +23,7 @@ class Example:
     height: int
     repeats: int
     subset: str
+    further_lines: tuple[str, ...] = ()
+    regularisation: bool = False
+    weight: float = 1.0
+    settings: Mapping[str, object] = field(default_factory=dict[str, object])

@@ -1,4 +1,4 @@
-"""Something noticed in a training folder that its owner should know, but that stops nothing."""
+"""Something noticed in a training folder that its owner should know."""
 
 from __future__ import annotations
 
@@ -7,18 +7,30 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Literal, TypeAlias, final
 
-Severity: TypeAlias = Literal["warning", "note"]
+Severity: TypeAlias = Literal["error", "warning", "note"]
 
 _SHOWN = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """A remark worded in the catalogue by `code`, whose fields `details` fills."""
+    """A remark worded in the catalogue by `code`, whose fields `details` fills.
+
+    An "error" says that the folder cannot be trained on as it is; a "warning" asks to be looked
+    at; a "note" asks for nothing. `files` are all the names it is about.
+    """
 
     code: str
     severity: Severity
     details: Mapping[str, object] = field(default_factory=dict[str, object])
+    files: tuple[str, ...] = ()
+
+
+def finding(code: str, severity: Severity, files: Iterable[str], /, **details: object) -> Finding:
+    """Return a finding about files; its details have their `count` and the first few `files`."""
+    files = tuple(files)
+    told = {"count": len(files), "files": some(files), **details}
+    return Finding(code=code, severity=severity, details=told, files=files)
 
 
 @final
@@ -37,16 +49,9 @@ class Tally:
         self._add("note", code, name, details)
 
     def findings(self) -> tuple[Finding, ...]:
-        """Return one finding per kind, in the order of their first appearance.
-
-        Each has `count` and `files` (the first names, joined) beside its own details.
-        """
+        """Return one finding per kind, in the order of their first appearance."""
         return tuple(
-            Finding(
-                code=code,
-                severity=severity,
-                details={**dict(details), "count": len(names), "files": some(names)},
-            )
+            finding(code, severity, names, **dict(details))
             for (severity, code, details), names in self._names.items()
         )
 

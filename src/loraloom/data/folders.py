@@ -5,20 +5,26 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
+from loraloom.data.caption_files import extensions_to_read
 from loraloom.data.finding import Finding, Tally, some
 from loraloom.data.listing import Listing, composed, list_folder
-from loraloom.data.metadata import FILE_NAME, Metadata, read_metadata, relative_name
+from loraloom.data.metadata import FILE_NAMES, Metadata, read_metadata, relative_name
 from loraloom.data.picture import READABLE
+from loraloom.data.source import Source
 from loraloom.errors import DatasetError
 
 # kohya's convention: "10_sks dog" is shown ten times an epoch and is called "sks dog". Unlike
 # there, a bare "10" is a plain folder, so that "2023" does not mean 2023 repeats.
 _NUMBERED: Final = re.compile(r"([1-9][0-9]*)_(.*)", re.DOTALL)
+
+# The names that kohya's tools and their users give to the folders above the numbered ones.
+_TRAINING: Final = frozenset({"train", "img", "image", "images", "instance"})
+_REGULARISATION: Final = frozenset({"reg", "regularization", "regularisation", "class"})
 
 _LEVELS_BELOW: Final = 2
 
@@ -28,10 +34,11 @@ class Subset:
     """Pictures that share a number of repeats.
 
     `words` caption a picture that has no caption of its own ("" where the name gives none).
-    `listings` are the folders that hold the pictures: the subset's own, then those that its
-    `metadata` names pictures in.
+    `listings` are the folders that hold the pictures: the subset's own, then those below it that
+    were asked for or that its `metadata` names pictures in.
     """
 
+    source: Source
     folder: Path
     name: str
     repeats: int
@@ -39,28 +46,101 @@ class Subset:
     listings: tuple[Listing, ...]
     metadata: Metadata
 
+    @property
+    def caption_extensions(self) -> tuple[str, ...]:
+        """The endings of its caption files where it has its own, else none."""
+        own = self.source.caption_extension
+        return extensions_to_read(own) if own else ()
+
     def pictures(self) -> Iterator[tuple[Listing, Path]]:
         """Yield every picture with the listing that it is in, sorted by path."""
         for listing in self.listings:
             for path in listing.pictures:
                 yield listing, path
 
+    @property
+    def is_leaf(self) -> bool:
+        """Whether its folder was named itself and gave it its repeats and its words."""
+        named = self.folder == self.source.folder and not self.source.literal
+        return named and _number(self.name) is not None
 
-def find_subsets(root: Path, *, repeats: int) -> tuple[tuple[Subset, ...], tuple[Finding, ...]]:
+    @property
+    def title(self) -> str:
+        """The name under which the subset is told: where it is in its source, else its own."""
+        inside = relative_name(self.folder, self.source.folder)
+        own = self.source.label or self.name
+        return own if inside == "." else self.told(self.folder)
+
+    def told(self, path: Path) -> str:
+        """Return the name under which a file of the subset is told."""
+        name = relative_name(path, self.source.folder)
+        return f"{self.source.label}/{name}" if self.source.label else name
+
+
+def find_subsets(source: Source) -> tuple[tuple[Subset, ...], tuple[Finding, ...]]:
     """Return the subsets of a training folder, at least one, and what was left out.
 
-    Either `root` is named like "10_words" and holds pictures, or it has subfolders named so, or it
-    is a flat folder, whose pictures are repeated `repeats` times. Nothing else below it is used.
-    Raises DatasetError if there is no such folder, or none with pictures.
+    Either the folder is named like "10_words" and holds pictures, or it has subfolders named so,
+    or it is a flat folder, or it holds none of these but a folder such as `train` or `img` that
+    is one, with or without one such as `reg` beside it. Nothing else below it is used, unless
+    the source is recursive. Raises DatasetError if there is no such folder, or none with pictures.
     """
-    here = list_folder(_existing(root))
-    is_leaf = _number(_own_name(root)) is not None and _holds_pictures(here)
-    numbered = () if is_leaf else _numbered_below(here)
-    subsets = tuple(_subset(listing, repeats) for listing in numbered or (here,))
-    subsets = tuple(subset for subset in subsets if any(subset.pictures()))
+    here = list_folder(_existing(source.folder))
+    subsets = tuple(_found(source, here))
     if not subsets:
         raise _nothing_here(here)
-    return subsets, _remarks(here, subsets)
+    return subsets, _remarks(source, here, subsets)
+
+
+def _found(source: Source, here: Listing) -> Iterator[Subset]:
+    """Yield the subsets of a folder that have pictures."""
+    if source.recursive:
+        own = list(_spread_out(source, here, {os.path.realpath(here.folder)}))
+    else:
+        is_leaf = _number(_own_name(here.folder)) is not None and _holds_pictures(here)
+        numbered = () if is_leaf or source.literal else _numbered_below(here)
+        own = [_subset(source, listing, ()) for listing in numbered or (here,)]
+    own = [subset for subset in own if any(subset.pictures())]
+    yield from own
+    if not own and not source.literal:
+        yield from _project(source, here)
+
+
+def _project(source: Source, here: Listing) -> Iterator[Subset]:
+    """Yield the subsets of a folder that holds the training folder and its company."""
+    training = [folder for folder in here.folders if folder.name.lower() in _TRAINING]
+    if len(training) != 1:
+        return
+    found = tuple(_found(source, list_folder(training[0])))
+    yield from found
+    beside = [folder for folder in here.folders if folder.name.lower() in _REGULARISATION]
+    if found:
+        for folder in beside:
+            yield from _found(replace(source, regularisation=True), list_folder(folder))
+
+
+def _spread_out(source: Source, here: Listing, seen: set[str]) -> Iterator[Subset]:
+    """Yield a folder with all below it, those with a number or metadata as subsets of their own."""
+    together: list[Listing] = []
+    apart: list[Listing] = []
+    waiting = [here]
+    while waiting:
+        listing = waiting.pop(0)
+        for folder in listing.folders:
+            real = os.path.realpath(folder)  # a link to a folder above would never end
+            if real in seen:
+                continue
+            seen.add(real)
+            below = list_folder(folder)
+            numbered = not source.literal and _number(composed(folder.name))
+            if numbered or _metadata_paths(below):
+                apart.append(below)
+            else:
+                together.append(below)
+                waiting.append(below)
+    yield _subset(source, here, together)
+    for listing in apart:
+        yield from _spread_out(source, listing, seen)
 
 
 def _existing(root: Path) -> Path:
@@ -90,12 +170,18 @@ def _number(name: str) -> tuple[int, str] | None:
     return (int(match[1]), match[2].strip()) if match else None
 
 
-def _metadata_path(listing: Listing) -> Path | None:
-    return next((file for file in listing.others if file.name == FILE_NAME), None)
+def metadata_file(listing: Listing) -> Path | None:
+    """Return the metadata table of a folder that is read, None if it has none."""
+    return next(iter(_metadata_paths(listing)), None)
+
+
+def _metadata_paths(listing: Listing) -> tuple[Path, ...]:
+    files = {file.name: file for file in listing.others}
+    return tuple(files[name] for name in FILE_NAMES if name in files)
 
 
 def _holds_pictures(listing: Listing) -> bool:
-    return bool(listing.pictures) or _metadata_path(listing) is not None
+    return bool(listing.pictures) or bool(_metadata_paths(listing))
 
 
 def _numbered_below(listing: Listing) -> tuple[Listing, ...]:
@@ -103,46 +189,56 @@ def _numbered_below(listing: Listing) -> tuple[Listing, ...]:
     return tuple(sub for sub in below if _holds_pictures(sub))
 
 
-def _subset(listing: Listing, repeats: int) -> Subset:
+def _subset(source: Source, listing: Listing, below: Sequence[Listing]) -> Subset:
     name = _own_name(listing.folder)
-    number, words = _number(name) or (repeats, "")
-    path = _metadata_path(listing)
-    metadata = read_metadata(path) if path else Metadata(captions={}, folders=(), rivals=0)
-    further = tuple(list_folder(f) for f in metadata.folders if f != listing.folder)
+    plain = (source.repeats, source.words)
+    number, words = plain if source.literal else _number(name) or plain
+    paths = _metadata_paths(listing)
+    metadata = read_metadata(paths[0], source.caption_column) if paths else Metadata(captions={})
+    named = (list_folder(folder) for folder in metadata.folders)
+    listings = {each.folder: each for each in (listing, *below, *named)}
     return Subset(
+        source=source,
         folder=listing.folder,
         name=name,
         repeats=number,
         words=words,
-        listings=(listing, *further),
+        listings=tuple(listings.values()),
         metadata=metadata,
     )
 
 
-def _remarks(here: Listing, subsets: Sequence[Subset]) -> tuple[Finding, ...]:
+def _remarks(source: Source, here: Listing, subsets: Sequence[Subset]) -> tuple[Finding, ...]:
     tally = Tally()
     used = {listing.folder for subset in subsets for listing in subset.listings}
     if here.folder not in used:
         for path in here.pictures:
             tally.warn("dataset.pictures_beside", path.name, folder=str(here.folder))
-        if path := _metadata_path(here):
+        for path in _metadata_paths(here):
             tally.warn("dataset.metadata_beside", path.name, folder=str(here.folder))
     for folder in here.folders:
-        if folder in used:
+        if any(folder == each or folder in each.parents for each in used):
             continue
         if list_folder(folder).pictures:
             tally.warn("dataset.folders_left_out", folder.name, folder=str(here.folder))
         elif _number(composed(folder.name)):
             tally.warn("dataset.folders_empty", folder.name, folder=str(here.folder))
     for subset in subsets:
-        if subset.metadata.rivals:
-            tally.warn(
-                "dataset.metadata_rivals", relative_name(subset.folder / FILE_NAME, here.folder)
-            )
-        for listing in subset.listings:
-            for path in listing.unreadable:
-                tally.warn("dataset.pictures_left_out", relative_name(path, here.folder))
+        _remark(subset, tally)
     return tally.findings()
+
+
+def _remark(subset: Subset, tally: Tally) -> None:
+    for number, path in enumerate(_metadata_paths(subset.listings[0])):
+        if number:
+            tally.warn("dataset.metadata_two", subset.told(path))
+        elif subset.metadata.rivals:
+            tally.warn("dataset.metadata_rivals", subset.told(path))
+    for name in subset.metadata.absent:
+        tally.warn("dataset.metadata_no_picture", name)
+    for listing in subset.listings:
+        for path in listing.unreadable:
+            tally.warn("dataset.pictures_left_out", subset.told(path))
 
 
 def _nothing_here(here: Listing) -> DatasetError:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, final
+from typing import Annotated, Any, Final, final
 
 from pydantic import BeforeValidator, PositiveInt
 
 from loraloom.options import AbstractOptions, option
+
+MOST_ENLARGED: Final = 4.0
+"""How much larger a picture may be made, in width and height, before it is refused.
+
+Beyond it, an 8x8 cell of pixels, which is one number of Stable Diffusion's latents, holds less
+than 2x2 pixels of the picture.
+"""
 
 
 def _extension(value: Any) -> Any:
@@ -37,11 +44,12 @@ class DataOptions(AbstractOptions):
 
     train_data_dir: Path = option(
         en="Folder of training pictures, each with a caption file of the same name beside it; "
-        "subfolders named like 10_word are repeated that many times. A relative path starts at "
-        "the working folder.",
+        "subfolders named like 10_word are repeated that many times. Or a data set file of "
+        "kohya's form (.toml). A relative path starts at the working folder.",
         ko="학습 이미지 폴더. 이미지 옆에 같은 이름의 캡션 파일을 두며, 10_단어 같은 하위 폴더는 "
-        "그 수만큼 반복합니다. 상대 경로는 현재 작업 폴더에서 시작합니다.",
-        aliases=("data", "folder_path", "image_dir", "instance_data_dir"),
+        "그 수만큼 반복합니다. kohya 형식의 데이터셋 파일(.toml)도 됩니다. 상대 경로는 현재 작업 "
+        "폴더에서 시작합니다.",
+        aliases=("data", "folder_path", "image_dir", "instance_data_dir", "dataset_config"),
     )
     trigger: str | None = option(
         None,
@@ -55,6 +63,19 @@ class DataOptions(AbstractOptions):
         en="Extension of the caption files; without it, the one that the folder uses is found.",
         ko="캡션 파일의 확장자. 지정하지 않으면 폴더에서 쓰는 확장자를 찾습니다.",
         aliases=("caption_extention", "caption_ext"),
+    )
+    caption_column: str | None = option(
+        None,
+        en="Column of metadata.jsonl or metadata.csv that holds the captions; without it text, "
+        "caption or prompt.",
+        ko="metadata.jsonl이나 metadata.csv에서 캡션이 있는 열. 지정하지 않으면 text, caption, "
+        "prompt 순서로 찾습니다.",
+        min_length=1,
+    )
+    recursive: bool = option(
+        False,
+        en="Take the pictures of all folders below as well.",
+        ko="하위 폴더 전체의 이미지도 씁니다.",
     )
     shuffle_caption: bool = option(
         False,
@@ -98,4 +119,12 @@ class DataOptions(AbstractOptions):
         ko='학습 해상도(픽셀). "512" 또는 "너비,높이". 지정하지 않으면 기본 모델의 크기를 씁니다. '
         "클수록 세밀하지만 시간과 메모리가 더 듭니다.",
         unit="px",
+    )
+    max_enlargement: float = option(
+        MOST_ENLARGED,
+        en="Pictures that would have to be enlarged more than this many times, in width and "
+        "height, are refused.",
+        ko="가로와 세로를 이 배수보다 크게 확대해야 하는 이미지는 쓸 수 없는 것으로 봅니다.",
+        unit="times",
+        gt=0,
     )

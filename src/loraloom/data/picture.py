@@ -54,13 +54,23 @@ _TURNS: Final = MappingProxyType(
 _SIDEWAYS: Final = frozenset({5, 6, 7, 8})
 
 
+_LAYERED: Final = frozenset({"LA", "PA", "RGBA", "RGBa", "La"})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """Width and height in pixels once upright, and whether further frames follow the first."""
+    """What a picture file holds: width and height in pixels once upright, and its oddities.
+
+    `animated`: further frames follow the first. `turned`: EXIF asks to turn or mirror it.
+    `transparent`: something shines through. `ink`: it is stored as CMYK.
+    """
 
     width: int
     height: int
-    animated: bool
+    animated: bool = False
+    turned: bool = False
+    transparent: bool = False
+    ink: bool = False
 
 
 def inspect(path: Path) -> Picture:
@@ -69,17 +79,8 @@ def inspect(path: Path) -> Picture:
     Raises DatasetError for a file that is damaged, cut short, larger than Pillow's limit against
     decompression bombs, or of a pixel type with no agreed way to RGB.
     """
-    with _opened(path) as image:
-        width, height = image.size
-        _check_mode(path, image)
-        # A JPEG decoded at an eighth of its size still reads the file to its end.
-        image.draft(None, (1, 1))
-        image.load()
-        if image.getexif().get(_ORIENTATION) in _SIDEWAYS:
-            width, height = height, width
-        # Phones keep depth and gain maps as further frames of what is one photograph (MPO).
-        animated = image.format != "MPO" and bool(getattr(image, "is_animated", False))
-    return Picture(width=width, height=height, animated=animated)
+    with quiet(), opened(path) as image:
+        return decode(image, (1, 1))
 
 
 def upright_rgb(path: Path) -> Image.Image:
@@ -88,37 +89,73 @@ def upright_rgb(path: Path) -> Image.Image:
     16-bit grey is rounded to 8 bits, CMYK goes to RGB by Pillow's formula; colour profiles are not
     applied. Raises DatasetError as `inspect` does.
     """
-    with _opened(path) as image:
-        _check_mode(path, image)
+    with quiet(), opened(path) as image:
         image.load()
-        turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
-        rgb = _rgb(image)
-        return rgb if turn is None else rgb.transpose(turn)
+        return upright(image, rgb(image))
+
+
+def decode(image: Image.Image, least: tuple[int, int]) -> Picture:
+    """Read an opened picture to its end and return what it holds; the pixels are in `image`.
+
+    A JPEG may be decoded at a half, a quarter or an eighth of its size, but not below `least`
+    (width, height); its file is read to the end all the same.
+    """
+    width, height = image.size
+    image.draft(None, least)
+    image.load()
+    orientation = image.getexif().get(_ORIENTATION)
+    if orientation in _SIDEWAYS:
+        width, height = height, width
+    return Picture(
+        width=width,
+        height=height,
+        # Phones keep depth and gain maps as further frames of what is one photograph (MPO).
+        animated=image.format != "MPO" and bool(getattr(image, "is_animated", False)),
+        turned=orientation in _TURNS,
+        transparent=_is_transparent(image),
+        ink=image.mode == "CMYK",
+    )
+
+
+def upright(image: Image.Image, pixels: Image.Image) -> Image.Image:
+    """Return pixels made from an opened picture, turned as its EXIF asks."""
+    turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+    return pixels if turn is None else pixels.transpose(turn)
 
 
 @contextmanager
-def _opened(path: Path) -> Generator[Image.Image]:
+def quiet() -> Generator[None]:
+    """Let Pillow be silent on odd metadata, on which no pixel depends.
+
+    It changes how the whole process warns, so it is entered around threads and not in them.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
+
+
+@contextmanager
+def opened(path: Path) -> Generator[Image.Image]:
+    """Open a picture inside `quiet`; what is wrong with the file is a DatasetError of `inspect`."""
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of odd metadata, on which the pixels do not depend.
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                yield image
+        with Image.open(path) as image:
+            _check_mode(path, image)
+            yield image
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         limit = (Image.MAX_IMAGE_PIXELS or 0) / 1e6
         raise DatasetError(
-            "dataset.picture_too_large", file=str(path), limit=f"{limit:.3g}"
+            "dataset.picture_too_large", count=1, files=str(path), limit=f"{limit:.3g}"
         ) from error
     except _DAMAGE as error:
         raise DatasetError(
-            "dataset.picture_unreadable", file=str(path), reason=str(error)
+            "dataset.picture_unreadable", count=1, files=str(path), reason=str(error)
         ) from error
 
 
 def _check_mode(path: Path, image: Image.Image) -> None:
     if image.mode not in _EIGHT_BIT and not _is_sixteen_bit(image):
-        raise DatasetError("dataset.picture_mode", file=str(path), mode=image.mode)
+        raise DatasetError("dataset.picture_mode", count=1, files=str(path), mode=image.mode)
 
 
 def _is_sixteen_bit(image: Image.Image) -> bool:
@@ -126,7 +163,18 @@ def _is_sixteen_bit(image: Image.Image) -> bool:
     return image.mode in _SIXTEEN_BIT or (image.mode == "I" and image.format == "PNG")
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def _is_transparent(image: Image.Image) -> bool:
+    if image.mode in _LAYERED:
+        lowest, _ = image.getchannel(image.mode[-1]).getextrema()
+        return lowest != 255
+    if image.has_transparency_data:
+        lowest, _ = image.convert("RGBA").getchannel("A").getextrema()
+        return lowest != 255
+    return False
+
+
+def rgb(image: Image.Image) -> Image.Image:
+    """Return a decoded picture in RGB, as it is stored; transparency lies on white."""
     if _is_sixteen_bit(image):
         # 65535 / 255 = 257, so that white stays white; Pillow's own conversion clips at 255.
         grey = np.rint(np.asarray(image, dtype=np.float64) / 257).astype(np.uint8)

@@ -7,6 +7,7 @@
 
 WORK is a folder for pictures, checkpoints and logs; it needs about 3 GB. `--stage NAME` trains one
 stage alone: base and decoder need only the autoencoder, so two processes may do them side by side.
+The captioner needs none of the others, and is measured when it is done.
 """
 
 # The model classes of diffusers are only partly typed.
@@ -31,7 +32,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from loraloom.errors import SetupError
-from loraloom.events import Advanced, Event, PhaseStarted
+from loraloom.events import Advanced, Event, Measured, PhaseStarted
 from loraloom.jobs.building.autoencoder import (
     autoencoder_course,
     decoder_course,
@@ -39,16 +40,20 @@ from loraloom.jobs.building.autoencoder import (
     new_autoencoder,
 )
 from loraloom.jobs.building.base import base_course, encode_pictures, new_base
+from loraloom.jobs.building.captioner import captioner_course, lessons_of, new_captioner
 from loraloom.jobs.building.card import write_card
 from loraloom.jobs.building.course import Course
 from loraloom.jobs.building.judge import judge_course, truths
 from loraloom.jobs.building.logs import log_file, read_entries, write_entries
 from loraloom.jobs.building.pool import Pool
 from loraloom.jobs.building.replay import compare
+from loraloom.jobs.building.retelling import read_captioner, retold, save_captioner
 from loraloom.jobs.building.tokenizer import learn_tokenizer
+from loraloom.jobs.building.wordpieces import captioner_processor, world_captions
 from loraloom.jobs.building.work import (
     AUTOENCODER_SEED,
     BASE_SEED,
+    CAPTIONER_SEED,
     CAPTIONS_PER_PICTURE,
     DECODER_SEED,
     JUDGE_SEED,
@@ -61,27 +66,38 @@ from loraloom.models.sd1.stable_diffusion import StableDiffusion
 from loraloom.playground.captions import caption
 from loraloom.playground.judge import Judge, load_judge
 from loraloom.playground.packaged import weights_folder
+from loraloom.playground.scenes import Scene, is_held_out
 
 REPLAYED_STEPS = 100
 _THREADS_UNTIL_LOGGED = 2
 """Processor threads of the stages whose logs do not name them yet."""
 
+_EXAMPLES = 1500
+"""Pictures from which the captioner's first look at a patch is made."""
 
-STAGES = ("autoencoder", "base", "judge", "decoder")
+STAGES = ("autoencoder", "base", "judge", "decoder", "captioner")
 
 
 def build(work: Work, stages: Sequence[str] = STAGES) -> Iterator[Event]:
     """Train what is not trained yet of these stages, in their order; yield progress."""
-    pools = {"base": work.plain, "judge": work.judged}
+    pools = {
+        "base": (work.plain,),
+        "judge": (work.judged,),
+        "captioner": (work.judged, work.all_styles, work.recounted),
+    }
     courses = {
         "autoencoder": _autoencoder,
         "base": _base,
         "judge": _judge,
         "decoder": _decoder,
+        "captioner": _captioner,
     }
     for stage in stages:
-        yield from _draw(pools.get(stage, work.all_styles))
+        for pool in pools.get(stage, (work.all_styles,)):
+            yield from _draw(pool)
         yield from courses[stage](work).run()
+        if stage == "captioner":
+            yield from _retell(work)
 
 
 def adopt(work: Work, shipped: Path) -> Iterator[Event]:
@@ -101,8 +117,9 @@ def adopt(work: Work, shipped: Path) -> Iterator[Event]:
         "base": nn.ModuleDict({"unet": model.unet, "text_encoder": model.text_encoder}),
         "judge": load_judge(shipped / "judge.safetensors"),
         "decoder": decoder_of(model.vae),
+        "captioner": read_captioner(shipped / "captioner"),
     }
-    courses = (_autoencoder, _base, _judge, _decoder)
+    courses = (_autoencoder, _base, _judge, _decoder, _captioner)
     for stage, course in zip(STAGES, courses, strict=True):
         log = log_file(shipped, stage)
         if _checkpoint_file(work, stage).exists() or not log.exists():
@@ -115,24 +132,35 @@ def adopt(work: Work, shipped: Path) -> Iterator[Event]:
 def package(work: Work, target: Path) -> None:
     """Write the averaged weights in half precision, the logs and the model card to `target`.
 
-    A stage that is still training is written as it is at its last checkpoint.
+    A stage that is still training is written as it is at its last checkpoint; one without a
+    checkpoint in `work` stays as it is in `target`.
     """
+    trained = [stage for stage in STAGES if _checkpoint_file(work, stage).exists()]
+    if "base" in trained:
+        _package_base(work, target)
+    if "judge" in trained:
+        judge = {
+            name: value.half().contiguous() for name, value in _averaged(work, "judge").items()
+        }
+        save_file(judge, target / "judge.safetensors", metadata={"format": "pt"})
+    if "captioner" in trained:
+        processor = captioner_processor(world_captions())
+        save_captioner(_averaged(work, "captioner"), processor, target / "captioner")
+    for stage in trained:
+        steps: int = _checkpoint(work, stage)["step"]
+        entries = read_entries(log_file(work.folder, stage))
+        done = [entry for entry in entries if entry["step"] < steps]
+        write_entries(log_file(target, stage), done)
+    write_card(work, target)
+
+
+def _package_base(work: Work, target: Path) -> None:
     model = _model(work)
     networks = nn.ModuleDict({"unet": model.unet, "text_encoder": model.text_encoder})
     networks.load_state_dict(_averaged(work, "base"))
     if _checkpoint_file(work, "decoder").exists():
         decoder_of(model.vae).load_state_dict(_averaged(work, "decoder"))
     save_folder(model, target / "base", torch.float16)
-    judge = {name: value.half().contiguous() for name, value in _averaged(work, "judge").items()}
-    save_file(judge, target / "judge.safetensors", metadata={"format": "pt"})
-    for stage in STAGES:
-        if not _checkpoint_file(work, stage).exists():
-            continue
-        steps: int = _checkpoint(work, stage)["step"]
-        entries = read_entries(log_file(work.folder, stage))
-        done = [entry for entry in entries if entry["step"] < steps]
-        write_entries(log_file(target, stage), done)
-    write_card(work, target)
 
 
 def verify(work: Work, shipped: Path) -> Iterator[Event]:
@@ -147,7 +175,13 @@ def verify(work: Work, shipped: Path) -> Iterator[Event]:
     yield from _draw(work.plain)
     yield from _draw(work.judged)
     replay = Work(work.folder / f"replay-{time.strftime('%Y%m%d-%H%M%S')}")
-    for course in (_autoencoder(work), _base(work, shipped / "base" / "vae"), _judge(work)):
+    courses = (
+        _autoencoder(work),
+        _base(work, shipped / "base" / "vae"),
+        _judge(work),
+        _captioner(work),
+    )
+    for course in courses:
         first = read_entries(log_file(shipped, course.name))[0]
         torch.set_num_threads(first.get("threads", _THREADS_UNTIL_LOGGED))
         yield from replace(course, folder=replay.folder).run(until=REPLAYED_STEPS)
@@ -156,6 +190,15 @@ def verify(work: Work, shipped: Path) -> Iterator[Event]:
             shipped / f"{course.name}.log.jsonl",
             REPLAYED_STEPS,
         )
+
+
+def _retell(work: Work) -> Iterator[Event]:
+    """Yield how much of held-out pictures the captioner says rightly, per style."""
+    folder = work.folder / "captioner"
+    save_captioner(_averaged(work, "captioner"), captioner_processor(world_captions()), folder)
+    for style, shares in retold(folder, work.recounted):
+        for question, share in shares.items():
+            yield Measured(name=f"{style} {question}", value=share)
 
 
 def _draw(pool: Pool) -> Iterator[Event]:
@@ -190,6 +233,27 @@ def _judge(work: Work) -> Course:
     torch.manual_seed(JUDGE_SEED)
     pictures = work.judged.pixels()
     return judge_course(Judge(), pictures, truths(work.judged), work.folder, JUDGE_SEED)
+
+
+def _captioner(work: Work) -> Course:
+    """Return the captioner's course, on pictures of other stages without the held-out triples."""
+    pools = (work.judged, work.all_styles)
+    told = [(pool, number, *pool.scene(number)) for pool in pools for number in range(pool.count)]
+    kept = [each for each in told if not _shows_held_out(each[2])]
+    chosen = [[number for pool, number, *_ in kept if pool == each] for each in pools]
+    pictures = np.concatenate(
+        [pool.pixels()[numbers] for pool, numbers in zip(pools, chosen, strict=True)]
+    )
+    processor = captioner_processor(world_captions())
+    scenes, captions = [each[2] for each in kept], [each[4] for each in kept]
+    network = new_captioner(processor.tokenizer, CAPTIONER_SEED, pictures[:_EXAMPLES])
+    lessons = lessons_of(processor.tokenizer, pictures, scenes, captions)
+    padding = processor.tokenizer.pad_token_id
+    return captioner_course(network, lessons, padding, work.folder, CAPTIONER_SEED)
+
+
+def _shows_held_out(scene: Scene) -> bool:
+    return any(is_held_out(thing.kind, thing.colour, scene.background) for thing in scene.things)
 
 
 def _decoder(work: Work) -> Course:
@@ -268,6 +332,8 @@ def main() -> int:
             sys.stdout.write(f"{event.phase}: {event.total}\n")
         elif isinstance(event, Advanced) and event.done % 500 == 0:
             sys.stdout.write(f"{time.strftime('%X')} {event.phase} {event.done}\n")
+        elif isinstance(event, Measured):
+            sys.stdout.write(f"{event.name}: {event.value:.2%}\n")
         sys.stdout.flush()
     return 0
 

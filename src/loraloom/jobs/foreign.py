@@ -75,7 +75,7 @@ _REFUSED: Final = (
     *_flags("hub", "push_to_hub"),
     *_values("hub", "hub_model_id hub_token huggingface_repo_id huggingface_token"),
     *_flags("augmentation", "flip_aug random_flip color_aug random_crop masked_loss"),
-    *_values("dataset", "dataset_config dataset_name dataset_config_name in_json"),
+    *_values("dataset", "dataset_name dataset_config_name in_json"),
     *_flags("captions", "weighted_captions enable_wildcard"),
     *_values("captions", "caption_tag_dropout_rate caption_dropout_every_n_epochs caption_prefix"),
     *_values("captions", "caption_suffix token_warmup_step secondary_separator"),

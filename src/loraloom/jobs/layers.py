@@ -41,6 +41,8 @@ def read_layer(path: Path) -> Layer:
         raise UsageError("recipe.unreadable", path=path, reason=error.strerror) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError("recipe.not_toml", path=path, reason=error) from error
+    if "datasets" in content:
+        raise UsageError("recipe.dataset_file", path=path)
     lines = _lines(text)
 
     def place(table: int | None, key: str) -> str:

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any, final
 
 from loraloom.data.caption import with_trigger
-from loraloom.data.scan import Scan, scan
+from loraloom.data.scan import Scan
 from loraloom.errors import OutputError, UsageError
 from loraloom.events import Event, Warned
 from loraloom.formats.excerpt import excerpt
 from loraloom.formats.obstacle import require_writable, unwritable
 from loraloom.jobs.adapter_files import are_folders, epoch_path, final_path, step_of, step_path
+from loraloom.jobs.dataset.training import scan_folders
 from loraloom.jobs.recipe import AdapterOptions, Recipe
 from loraloom.jobs.sample_prompts import parse_sample_prompt
 from loraloom.models.geometry import Geometry
@@ -146,10 +147,11 @@ class Plan:
             geometry.check_steps(prompt.steps)
 
     def findings(self) -> Iterator[Event]:
-        """Yield what was noticed in the training folders."""
+        """Yield what was noticed in the training folders and asks to be looked at."""
         for adapter in self.adapters:
             for finding in adapter.scan.findings:
-                yield Warned(code=finding.code, details=finding.details)
+                if finding.severity == "warning":
+                    yield Warned(code=finding.code, details=finding.details)
 
     def summary(self) -> Mapping[str, Any]:
         """Return the plan as plain data."""
@@ -162,21 +164,13 @@ class Plan:
         }
 
 
-def make_plan(recipe: Recipe) -> Plan:
-    """Read the training folders, and check that the run can write and would lose nothing."""
-    plans = tuple(
-        AdapterPlan(
-            options,
-            scan(
-                options.data.train_data_dir,
-                trigger=options.data.trigger or "",
-                caption_extension=options.data.caption_extension,
-                repeats=options.data.num_repeats,
-            ),
-        )
-        for options in recipe.adapters
-    )
-    plan = Plan(recipe, plans)
+def make_plan(recipe: Recipe, scans: Mapping[str, Scan] | None = None) -> Plan:
+    """Return the plan for training folders, which are looked at here where no scans are given.
+
+    What would keep the run from writing, and what it would overwrite, is an `OutputError`.
+    """
+    scans = scan_folders(recipe) if scans is None else scans
+    plan = Plan(recipe, tuple(AdapterPlan(each, scans[each.name]) for each in recipe.adapters))
     plan.check_outputs()
     return plan
 

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator
 from loraloom.data.options import DataOptions
 from loraloom.errors import LoraLoomError, UsageError
 from loraloom.events import Warned
+from loraloom.jobs.dataset.file import with_dataset_file
 from loraloom.jobs.gathering import gather
 from loraloom.jobs.keys import Key, index, keys_of
 from loraloom.jobs.layers import flag_layer, read_layer
@@ -165,7 +166,7 @@ class Recipe(AbstractOptions):
         """Do as `load`, and return also what a person should know about the keys given."""
         files = [read_layer(Path(path)) for path in paths]
         gathered = gather(files, flag_layer(overrides or {}), *known_keys())
-        tables = named(gathered.adapters)
+        tables = named([with_dataset_file(table) for table in gathered.adapters])
         errors: list[LoraLoomError] = []
         adapters = collect(errors, (partial(settle, AdapterOptions, table) for table in tables))
         runs = collect(errors, [partial(settle, cls, gathered.run, adapters=adapters)])

@@ -28,10 +28,11 @@ def lines_of(
         elif key.kind == "size":
             yield f'{key.name} = "{value[0]},{value[1]}"'
         else:
-            yield f"{key.name} = {_literal(value)}"
+            yield f"{key.name} = {literal(value)}"
 
 
-def _literal(value: Any) -> str:
+def literal(value: Any) -> str:
+    """Return a value as TOML writes it."""
     match value:
         case bool():
             return str(value).lower()
@@ -41,4 +42,4 @@ def _literal(value: Any) -> str:
             # TOML's basic strings escape as JSON's do, and DEL besides.
             return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
         case _:
-            return "[" + ", ".join(_literal(item) for item in value) + "]"
+            return "[" + ", ".join(literal(item) for item in value) + "]"

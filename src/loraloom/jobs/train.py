@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
-from loraloom.errors import UsageError
+from loraloom.errors import ModelError, UsageError
 from loraloom.events import Event, Finished, Planned
-from loraloom.jobs.base_check import check_base
+from loraloom.jobs.dataset.aim import AimedBase, aimed_base
+from loraloom.jobs.dataset.training import check_folders
 from loraloom.jobs.memory import guarded
 from loraloom.jobs.plan import Plan, make_plan
 from loraloom.jobs.recipe import Recipe
@@ -24,7 +25,10 @@ def train(recipe: Recipe, stop: Callable[[], bool] = lambda: False) -> Iterator[
     ends and saved; then `Diverged` is raised in place of the last event.
     """
     started = time.monotonic()
-    plan = check(recipe)
+    plan = yield from check(recipe, stop)
+    if plan is None:
+        yield Finished(job="train", seconds=time.monotonic() - started, interrupted=True)
+        return
     yield Planned(job="train", plan=plan.summary())
     yield from plan.findings()
 
@@ -40,16 +44,29 @@ def train(recipe: Recipe, stop: Callable[[], bool] = lambda: False) -> Iterator[
     yield from guarded(run(plan, device, stop, started), "memory.train")
 
 
-def check(recipe: Recipe) -> Plan:
-    """Return the plan of a run after everything that can be checked without loading the model.
+def check(
+    recipe: Recipe, stop: Callable[[], bool] = lambda: False
+) -> Generator[Event, None, Plan | None]:
+    """Look at the folders; return the plan of a run after all that can be checked without loading.
 
-    Raises `DatasetError` for the folders, `OutputError` for the files to be written, `ModelError`
-    for the base, `UsageError` for options that do not go with it.
+    None if `stop`, asked after each picture, says so. Raises `DatasetError` for the folders,
+    `OutputError` for the files to be written, `ModelError` for the base, `UsageError` for options
+    that do not go with it.
     """
     if recipe.mixed_precision == "fp16":
         raise UsageError("train.half_precision")
-    plan = make_plan(recipe)
-    base = check_base(recipe.pretrained_model_name_or_path).found
-    if base.geometry is not None:
+    base: AimedBase | None = None
+    fault: ModelError | None = None
+    try:
+        base = aimed_base(recipe.pretrained_model_name_or_path)
+    except ModelError as error:
+        fault = error  # what is wrong with the folders is told before
+    scans = yield from check_folders(recipe, base, stop)
+    if scans is None:
+        return None
+    plan = make_plan(recipe, scans)
+    if fault is not None:
+        raise fault
+    if base is not None and base.geometry is not None:
         plan.check_fit(base.geometry)
     return plan

@@ -12,6 +12,7 @@ from loraloom.adapters.adapter import Adapter, Card
 from loraloom.adapters.attachment import Attachment
 from loraloom.data.cache import LatentCache
 from loraloom.data.caption import compose
+from loraloom.data.example import Example
 from loraloom.data.options import DataOptions
 from loraloom.data.order import Order
 from loraloom.events import Advanced, Event, PhaseStarted
@@ -133,11 +134,12 @@ def _feed(model: AbstractModel, plan: AdapterPlan, cache: LatentCache) -> Exampl
     )
 
 
-def _composer(options: DataOptions) -> Callable[[str, random.Random], str]:
-    def words(caption: str, generator: random.Random) -> str:
+def _composer(data: DataOptions) -> Callable[[Example, random.Random], str]:
+    def words(example: Example, generator: random.Random) -> str:
+        options = data.model_copy(update=dict(example.settings))
         return compose(
-            caption,
-            trigger=options.trigger or "",
+            example.caption,
+            trigger="" if example.regularisation else options.trigger or "",
             shuffle=options.shuffle_caption,
             keep_tokens=options.keep_tokens,
             keep_tokens_separator=options.keep_tokens_separator,

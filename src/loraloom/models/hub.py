@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,13 +14,16 @@ from loraloom.errors import ModelError
 _FILES: Final = ("*.json", "*.txt", "*/diffusion_pytorch_model.safetensors", "*/model.safetensors")
 
 
-def cached(name: str) -> Path | None:
-    """Return the repository's folder on this machine, None where it is not; nothing is asked."""
+def cached(name: str, files: Sequence[str] = _FILES) -> Path | None:
+    """Return the repository's folder on this machine, None where it is not; nothing is asked.
+
+    `files` are patterns of what is used of it; a diffusers model's are the default.
+    """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(name, allow_patterns=list(_FILES), local_files_only=True))
+        return Path(snapshot_download(name, allow_patterns=list(files), local_files_only=True))
     except LocalEntryNotFoundError:
         return None
     except HFValidationError as error:
@@ -28,6 +32,12 @@ def cached(name: str) -> Path | None:
 
 def ask(name: str) -> None:
     """Ask the hub whether it has a diffusers model of this name; nothing is fetched or kept."""
+    if "model_index.json" not in listed(name):
+        raise ModelError("model.no_index", path=name)
+
+
+def listed(name: str) -> tuple[str, ...]:
+    """Return the names of a repository's files, as the hub lists them; nothing is fetched."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -37,17 +47,16 @@ def ask(name: str) -> None:
         raise ModelError("model.hub", name=name, reason=error) from error
     except _network_errors() as error:
         raise ModelError("model.offline", name=name) from error
-    if not any(file.rfilename == "model_index.json" for file in siblings):
-        raise ModelError("model.no_index", path=name)
+    return tuple(file.rfilename for file in siblings)
 
 
-def download(name: str) -> Path:
+def download(name: str, files: Sequence[str] = _FILES) -> Path:
     """Return the repository's folder on this machine, fetching what is not there yet."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(name, allow_patterns=list(_FILES)))
+        return Path(snapshot_download(name, allow_patterns=list(files)))
     except HFValidationError as error:
         raise ModelError("model.unknown", name=name) from error
     except LocalEntryNotFoundError as error:

@@ -18,3 +18,15 @@ def without_progress_bars() -> Generator[None]:
     finally:
         if were_on:
             logging.enable_progress_bar()
+
+
+@contextmanager
+def quietly() -> Generator[None]:
+    """Keep transformers' bars and its remarks away, but for errors, inside the block."""
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        with without_progress_bars():
+            yield
+    finally:
+        logging.set_verbosity(level)

@@ -1,11 +1,19 @@
 """What is said about a scene: true sentences in several forms."""
 
+import re
 from collections.abc import Sequence
 from types import MappingProxyType
 
 import numpy as np
 
-from loraloom.playground.scenes import Scene, Thing, position_word, size_word
+from loraloom.playground.scenes import (
+    COLOURS,
+    OBJECTS,
+    Scene,
+    Thing,
+    position_word,
+    size_word,
+)
 
 PLACES = MappingProxyType(
     {
@@ -20,6 +28,8 @@ PLACES = MappingProxyType(
 _SIDES = MappingProxyType(
     {"left": "on the left", "center": "in the center", "right": "on the right"}
 )
+_THING = re.compile(rf"\b({'|'.join(COLOURS)}) ({'|'.join(OBJECTS)})\b")
+_PLACE = re.compile("|".join(PLACES.values()))
 _PLAIN_SHARE = 0.45
 _SINGLE_FORMS: tuple[str, ...] = (
     "{thing} {place}",
@@ -44,6 +54,25 @@ _PAIR_FORMS: tuple[str, ...] = (
 def plain_prompt(object: str, colour: str, background: str) -> str:
     """The simplest caption of one thing: "a red ball in a meadow"."""
     return f"{_named((colour, object))} {PLACES[background]}"
+
+
+def plain_caption(scene: Scene) -> str:
+    """The simplest true sentence on a scene, things from left to right."""
+    things = sorted(scene.things, key=lambda thing: thing.x)
+    named = " and ".join(_named((thing.colour, thing.kind)) for thing in things)
+    return f"{named} {PLACES[scene.background]}"
+
+
+def things_named(text: str) -> frozenset[tuple[str, str]]:
+    """Every object that a sentence names with its colour before it: (colour, object)."""
+    return frozenset((found[1], found[2]) for found in _THING.finditer(text))
+
+
+def place_named(text: str) -> str | None:
+    """The background that a sentence names, None if it names none or several."""
+    found = {match[0] for match in _PLACE.finditer(text)}
+    names = [name for name, words in PLACES.items() if words in found]
+    return names[0] if len(names) == 1 else None
 
 
 def caption(scene: Scene, generator: np.random.Generator) -> str:

@@ -14,7 +14,7 @@ _WEIGHTS = Path(__file__).parent / "weights"
 
 
 def weights_folder() -> Path:
-    """Return the folder that the build writes: base, judge, logs and model card."""
+    """Return the folder that the build writes: base, judge, captioner, logs and model card."""
     return _WEIGHTS
 
 
@@ -26,6 +26,11 @@ def base_folder() -> Path:
 def judge_file() -> Path:
     """Return the judge's weights; a package without them is a `SetupError`."""
     return _present(_WEIGHTS / "judge.safetensors")
+
+
+def captioner_folder() -> Path:
+    """Return the captioner as a transformers folder; a package without it is a `SetupError`."""
+    return _present(_WEIGHTS / "captioner")
 
 
 def _present(path: Path) -> Path:

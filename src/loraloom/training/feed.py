@@ -18,7 +18,7 @@ from loraloom.training.trainee import Rows
 class ExampleFeed:
     """One adapter's endless stream of rows: its own order, its own words, its own draws.
 
-    `compose` makes the prompt for one use of a caption; every use of a picture draws its latents
+    `compose` makes the prompt for one use of an example; every use of a picture draws its latents
     anew from the posterior that was cached.
     """
 
@@ -27,7 +27,7 @@ class ExampleFeed:
         examples: Sequence[Example],
         cache: LatentCache,
         order: Order,
-        compose: Callable[[str, random.Random], str],
+        compose: Callable[[Example, random.Random], str],
         *,
         words: random.Random,
         draws: torch.Generator,
@@ -49,5 +49,5 @@ class ExampleFeed:
         chosen = [self._examples[index] for index in drawn.indices]
         mean, deviation = self._cache.latents([example.path for example in chosen])
         clean = mean + deviation * torch.randn(mean.shape, generator=self._draws)
-        captions = [self._compose(example.caption, self._words) for example in chosen]
+        captions = [self._compose(example, self._words) for example in chosen]
         return Rows(clean.to(self._device, self._dtype), captions, drawn.epoch)

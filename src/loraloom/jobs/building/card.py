@@ -19,9 +19,11 @@ from diffusers import AutoencoderKL
 from loraloom.jobs.building.autoencoder import to_unit
 from loraloom.jobs.building.logs import log_file, read_entries
 from loraloom.jobs.building.quality import judge_accuracy, peak_signal_to_noise, restored
+from loraloom.jobs.building.retelling import retold
 from loraloom.jobs.building.work import (
     AUTOENCODER_SEED,
     BASE_SEED,
+    CAPTIONER_SEED,
     DECODER_SEED,
     JUDGE_SEED,
     Work,
@@ -33,31 +35,49 @@ _SEEDS = {
     "base": BASE_SEED,
     "judge": JUDGE_SEED,
     "decoder": DECODER_SEED,
+    "captioner": CAPTIONER_SEED,
 }
 _STAGES = {
     "autoencoder": "drawn pictures of all styles; 64-pixel crops, then whole pictures",
     "base": "plain pictures only, without the held-out combinations; captions in several forms",
     "judge": "drawn pictures of all styles with one thing each; never a generated picture",
     "decoder": "the autoencoder's decoder, on whole pictures; the encoder stays as it was",
+    "captioner": "drawn pictures of all styles, without the held-out combinations",
+}
+_RETOLD = {
+    "one_thing": "the object and its colour",
+    "two_things": "both objects, each with its colour",
+    "background": "the background",
 }
 
 
 def write_card(work: Work, target: Path) -> None:
-    """Measure the packaged weights and write `card.json` and its readable form, `README.md`."""
-    for _ in work.examined.draw():
-        pass
+    """Measure the packaged weights and write `card.json` and its readable form, `README.md`.
+
+    What is told of stages that were not trained in `work` is taken over from the card before.
+    """
+    card = target / "card.json"
+    told: Mapping[str, Any] = json.loads(card.read_text("utf-8")) if card.exists() else {}
+    told_stages: Mapping[str, Any] = told.get("stages", {})
+    trained = [name for name in _STAGES if log_file(work.folder, name).exists()]
     facts = {
         "made": datetime.now(UTC).date().isoformat(),
         "commit": _commit(),
         "torch": torch.__version__,
         "machine": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}, CPU",
         "stages": {
-            name: _stage(work, name) for name in _STAGES if log_file(work.folder, name).exists()
+            name: _stage(work, name) if name in trained else told_stages[name]
+            for name in _STAGES
+            if name in trained or name in told_stages
         },
-        "quality": _quality(work, target),
+        "quality": {
+            **told.get("quality", {}),
+            **({} if trained == ["captioner"] else _quality(work, target)),
+            **(_retold(work, target) if "captioner" in trained else {}),
+        },
         "sha256": dict(_hashes(target)),
     }
-    (target / "card.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    card.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     (target / "README.md").write_text("\n".join(_lines(facts)) + "\n", encoding="utf-8")
 
 
@@ -83,8 +103,20 @@ def _stage(work: Work, name: str) -> Mapping[str, Any]:
     }
 
 
+def _retold(work: Work, target: Path) -> Mapping[str, Any]:
+    for _ in work.recounted.draw():
+        pass
+    styles = retold(target / "captioner", work.recounted)
+    return {
+        "retold_pictures": work.recounted.count,
+        "retold": {style: _rounded(shares) for style, shares in styles},
+    }
+
+
 def _quality(work: Work, target: Path) -> Mapping[str, Any]:
     pool = work.examined
+    for _ in pool.draw():
+        pass
     pictures = pool.pixels()
     autoencoder = AutoencoderKL.from_pretrained(target / "base" / "vae", torch_dtype=torch.float32)
     judge = load_judge(target / "judge.safetensors")
@@ -127,9 +159,10 @@ def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
     yield "# The playground's weights"
     yield ""
     yield (
-        "A Stable Diffusion 1.x in miniature (128x128 pictures, 16x16x4 latents) and a judge of "
-        "its pictures, trained by `python -m loraloom.jobs.build_playground` from drawings of this "
-        "package alone. No other data, no other weights. Apache-2.0, like the package."
+        "A Stable Diffusion 1.x in miniature (128x128 pictures, 16x16x4 latents), a judge of its "
+        "pictures and a BLIP that captions them, trained by "
+        "`python -m loraloom.jobs.build_playground` from drawings of this package alone. No "
+        "other data, no other weights. Apache-2.0, like the package."
     )
     yield ""
     yield (
@@ -156,6 +189,20 @@ def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
     for row in ("drawings", "restored"):
         values = quality[f"judge_on_{row}"].values()
         yield f"| {row} | " + " | ".join(f"{value:.2%}" for value in values) + " |"
+    yield ""
+    styles = quality["retold"]
+    yield (
+        f"The captioner, on {quality['retold_pictures']} drawings of combinations that it was "
+        "never shown. Its captions, one greedy sentence each, are read word by word and compared "
+        "with what was drawn: right where exactly the objects in the picture are named, each with "
+        "its colour."
+    )
+    yield ""
+    yield "| captioner, share right | " + " | ".join(styles) + " |"
+    yield "|---|" + "---|" * len(styles)
+    for row, words in _RETOLD.items():
+        values = [shares[row] for shares in styles.values()]
+        yield f"| {words} | " + " | ".join(f"{value:.2%}" for value in values) + " |"
     yield ""
     yield "| file | sha256 |"
     yield "|---|---|"

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from loraloom.events import Advanced, Event, PhaseStarted
-from loraloom.jobs.building.curve import Curve
+from loraloom.jobs.building.curve import Curve, Prolonged
 from loraloom.jobs.building.logs import log_file, read_entries, write_entries
 
 _LOGGED_AT_START = 100
@@ -36,7 +36,7 @@ class Course:
     network: nn.Module
     loss: Callable[[int, torch.Generator], Tensor]
     steps: int
-    learning_rate: Curve
+    learning_rate: Curve | Prolonged
     folder: Path
     seed: int
     averaging: float

@@ -9,7 +9,7 @@ from typing import final
 from loraloom.jobs.building.pool import Pool
 from loraloom.playground.styles import STYLES
 
-AUTOENCODER_SEED, BASE_SEED, JUDGE_SEED, DECODER_SEED = 1, 2, 3, 4
+AUTOENCODER_SEED, BASE_SEED, JUDGE_SEED, DECODER_SEED, CAPTIONER_SEED = 1, 2, 3, 4, 5
 MERGES = 2000
 CAPTIONS_PER_PICTURE = 3
 
@@ -47,6 +47,17 @@ class Work:
     def examined(self) -> Pool:
         """Pictures that nothing is trained on, for measuring judge and autoencoder."""
         return self._single("pool-examined", seed=4, count=3000)
+
+    @property
+    def recounted(self) -> Pool:
+        """Held-out combinations in every style, for measuring the captioner."""
+        return Pool(
+            folder=self.folder / "pool-recounted",
+            seed=6,
+            count=3000,
+            styles=tuple(STYLES),
+            held_out=True,
+        )
 
     def _single(self, name: str, seed: int, count: int) -> Pool:
         return Pool(

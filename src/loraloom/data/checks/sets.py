@@ -1,0 +1,100 @@
+"""What is looked for in a folder as a whole: counts, balance, names."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from loraloom.data.checks.check import Noticed, noticed
+from loraloom.data.goals import Goal
+from loraloom.data.listing import composed
+from loraloom.data.survey import Entry, Survey
+
+_UNEVEN = 4
+
+
+def nothing_left(survey: Survey) -> Iterator[Noticed]:
+    """Tell where no picture can be used."""
+    if not any(entry.look.picture for entry in survey.entries):
+        yield from noticed(survey.entries)
+
+
+def too_few(survey: Survey) -> Iterator[Noticed]:
+    """Tell where there are fewer pictures than the goal needs."""
+    yield from _counted(survey, lambda count, goal: count < goal.least)
+
+
+def few(survey: Survey) -> Iterator[Noticed]:
+    """Tell where there are a little fewer pictures than the goal is best reached with."""
+    yield from _counted(survey, lambda count, goal: goal.least <= count < goal.low)
+
+
+def too_many(survey: Survey) -> Iterator[Noticed]:
+    """Tell where there are many more pictures than the goal needs."""
+    yield from _counted(survey, lambda count, goal: count > goal.many)
+
+
+def uneven(survey: Survey) -> Iterator[Noticed]:
+    """Tell where an epoch shows one subset far more often than another."""
+    uses = {
+        subset.title: subset.repeats * sum(1 for _ in subset.pictures())
+        for subset in survey.subsets
+        if not subset.source.regularisation
+    }
+    if len(uses) > 1:
+        most, least = max(uses, key=uses.__getitem__), min(uses, key=uses.__getitem__)
+        if uses[most] > _UNEVEN * uses[least]:
+            counts = {"most_uses": uses[most], "least_uses": uses[least]}
+            yield Noticed(files=(most, least), details={"most": most, "least": least, **counts})
+
+
+def taken_apart(survey: Survey) -> Iterator[Noticed]:
+    """Find names whose letters are stored in parts, as macOS does with Hangul."""
+    yield from noticed(
+        entry
+        for entry in survey.entries
+        if any(file.name != composed(file.name) for file in _files(entry))
+    )
+
+
+def capital_endings(survey: Survey) -> Iterator[Noticed]:
+    """Find endings in capitals, which some trainers do not see."""
+    yield from noticed(
+        entry
+        for entry in survey.entries
+        if any(file.suffix != file.suffix.lower() for file in _files(entry))
+    )
+
+
+def one_name(survey: Survey) -> Iterator[Noticed]:
+    """Find names that some systems cannot keep apart."""
+    counted = Counter(map(_plain, {entry.path for entry in survey.entries}))
+    yield from noticed(entry for entry in survey.entries if counted[_plain(entry.path)] > 1)
+
+
+def _plain(path: Path) -> tuple[Path, str]:
+    return path.parent, composed(path.name).casefold()
+
+
+def _files(entry: Entry) -> tuple[Path, ...]:
+    """Return the files of an entry: its picture and its captions."""
+    caption = entry.caption
+    return (entry.path, *((caption.file,) if caption.file else ()), *caption.rivals)
+
+
+def _counted(survey: Survey, is_off: Callable[[int, Goal], bool]) -> Iterator[Noticed]:
+    goal = survey.aim.goal
+    taught = [entry for entry in survey.entries if not entry.subset.source.regularisation]
+    if goal is not None and is_off(len(taught), goal):
+        sources = (subset.source for subset in survey.subsets)
+        folders = dict.fromkeys(source.label or str(source.folder) for source in sources)
+        details: dict[str, object] = {
+            "folder": ", ".join(folders),
+            "pictures": len(taught),
+            "goal": goal.name,
+            "least": goal.least,
+            "low": goal.low,
+            "high": goal.high,
+        }
+        yield Noticed(files=(), details=details)

@@ -1,0 +1,73 @@
+"""What a base model asks of pictures and prompts, known before it is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, final
+
+from loraloom.data.goals import Goal
+from loraloom.data.options import DataOptions
+from loraloom.data.survey import Aim
+from loraloom.data.tokens import LIMIT, TokenCounter, Tokens, tokens_of
+from loraloom.jobs.base_check import check_base
+from loraloom.models.geometry import Geometry
+from loraloom.models.prompt_window import PromptWindow, read_prompt_window
+
+RESOLUTION: Final = 512
+"""The side of Stable Diffusion 1.x's pictures, for where no model says its own."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class AimedBase:
+    """A base by the name that it was given; one that tells nothing yet is taken for SD 1.x.
+
+    That is no base, a checkpoint file, or a repository of the hub that is not on this machine.
+    """
+
+    name: str | None = None
+    geometry: Geometry | None = None
+    window: PromptWindow | None = None
+
+    @property
+    def resolution(self) -> int:
+        """The side of the pictures that it is made for."""
+        return self.geometry.resolution if self.geometry else RESOLUTION
+
+    @property
+    def tokens(self) -> TokenCounter | None:
+        """What counts the tokens of a prompt, None where they can only be estimated."""
+        return partial(_tokens, self.window) if self.window else None
+
+    @property
+    def token_limit(self) -> int:
+        """How many tokens of a prompt it sees."""
+        return self.window.limit if self.window else LIMIT
+
+
+def aimed_base(name: str | None) -> AimedBase:
+    """Return what is known of a base without loading it; one that is not there is a ModelError."""
+    if name is None:
+        return AimedBase()
+    base = check_base(name).found
+    if base.path is None or base.geometry is None:
+        return AimedBase(name=name)
+    return AimedBase(name=name, geometry=base.geometry, window=read_prompt_window(base.path))
+
+
+def aim_of(data: DataOptions, base: AimedBase | None, *, goal: Goal | None = None) -> Aim:
+    """Return what pictures are to be trained for; without a base, sizes may not be known."""
+    side = base.resolution if base else None
+    return Aim(
+        trigger=(data.trigger or "").strip(),
+        resolution=data.resolution or ((side, side) if side else None),
+        goal=goal,
+        most_enlarged=data.max_enlargement,
+        tokens=base.tokens if base else None,
+        token_limit=base.token_limit if base else LIMIT,
+    )
+
+
+def _tokens(window: PromptWindow, prompt: str) -> Tokens:
+    return tokens_of(prompt, window.spans(prompt), window.limit)

@@ -1,0 +1,70 @@
+"""The check that every training run begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping
+
+from loraloom.data.scan import Scan, scanned
+from loraloom.data.survey import Survey, find_all
+from loraloom.errors import ModelError, UsageError
+from loraloom.events import Event
+from loraloom.jobs.dataset.aim import AimedBase, aim_of, aimed_base
+from loraloom.jobs.dataset.looking import look
+from loraloom.jobs.dataset.sources import name_sources, source_like
+from loraloom.jobs.recipe import AdapterOptions, Recipe
+
+
+def check_folders(
+    recipe: Recipe, base: AimedBase | None, stop: Callable[[], bool] = lambda: False
+) -> Generator[Event, None, Mapping[str, Scan] | None]:
+    """Look at the pictures of all adapters; yield progress and return the scans by name.
+
+    If `stop`, asked after each picture, says so, there are none. A folder that cannot be trained
+    on is a DatasetError. Without a `base` the size of its pictures is not known.
+    """
+    scans: dict[str, Scan] = {}
+    for adapter in recipe.adapters:
+        survey: Survey | None = None
+        for step in _check(adapter, base, stop):
+            if isinstance(step, Survey):
+                survey = step
+            else:
+                yield step
+        if survey is None:
+            return None
+        scans[adapter.name] = scanned(survey)
+    return scans
+
+
+def scan_folders(recipe: Recipe) -> Mapping[str, Scan]:
+    """Look at the pictures of all adapters as `check_folders` does, without telling how far.
+
+    A base that cannot be read is left for its own check to tell.
+    """
+    try:
+        base = aimed_base(recipe.pretrained_model_name_or_path)
+    except ModelError:
+        base = None
+    looking = check_folders(recipe, base)
+    while True:
+        try:
+            next(looking)
+        except StopIteration as done:
+            return done.value
+
+
+def _check(
+    adapter: AdapterOptions, base: AimedBase | None, stop: Callable[[], bool]
+) -> Iterator[Event | Survey]:
+    data = adapter.data
+    named = name_sources((data.train_data_dir,), source_like(data))
+    yield from named.notes
+    sources = named.sources
+    if uneven := next((source for source in sources if source.weight != 1), None):
+        raise UsageError("train.weights", folder=uneven.folder)
+    subsets, remarks = find_all(sources, caption_extension=data.caption_extension)
+    if taught := next((each for each in subsets if each.source.regularisation), None):
+        raise UsageError("train.regularisation", folder=taught.folder)
+    aim = aim_of(data, base)
+    phase = f"survey {adapter.name}"
+    yield from look(subsets, remarks, aim, data.caption_extension, stop, phase=phase)

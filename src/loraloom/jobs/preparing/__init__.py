@@ -1,0 +1,1 @@
+"""The parts of preparing styles for training."""

@@ -1,0 +1,82 @@
+"""Which pictures of a folder are to be captioned, and where their captions go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+from loraloom.data.caption_files import EXTENSIONS, caption_files
+from loraloom.data.finding import some
+from loraloom.data.folders import find_subsets
+from loraloom.data.listing import Listing, composed
+from loraloom.data.source import Source
+from loraloom.errors import DatasetError
+from loraloom.events import Warned
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Uncaptioned:
+    """The file of each caption to be written, by its picture; `kept` have a caption already.
+
+    `notices` tell what is left out of both.
+    """
+
+    files: Mapping[Path, Path]
+    kept: tuple[Path, ...]
+    notices: tuple[Warned, ...]
+
+
+def find_uncaptioned(
+    folder: Path, extension: str, *, overwrite: bool, recursive: bool
+) -> Uncaptioned:
+    """Return the pictures of a training folder that lack a caption, all of them to `overwrite`.
+
+    A caption file of any usual extension counts, unless it is blank. A folder without pictures is
+    a `DatasetError`.
+    """
+    listings, notices = _listings(folder, recursive=recursive)
+    files: dict[Path, Path] = {}
+    kept: list[Path] = []
+    sharing: list[str] = []
+    for listing in listings:
+        known = caption_files(listing, tuple(dict.fromkeys((extension, *EXTENSIONS))))
+        seen: set[str] = set()
+        for picture in listing.pictures:
+            stem = composed(picture.stem)
+            beside = known.get(stem, ())
+            if stem in seen:
+                sharing.append(picture.name)
+            elif any(map(_says_something, beside)) and not overwrite:
+                kept.append(picture)
+            else:
+                own = (file for file in beside if file.suffix.lower() == extension)
+                files[picture] = next(own, picture.with_name(picture.stem + extension))
+            seen.add(stem)
+    if sharing:
+        details = {"count": len(sharing), "files": some(sharing)}
+        notices = (*notices, Warned(code="caption.shared", details=details))
+    return Uncaptioned(files=files, kept=tuple(kept), notices=notices)
+
+
+def _listings(folder: Path, *, recursive: bool) -> tuple[Sequence[Listing], tuple[Warned, ...]]:
+    """Return the folders whose pictures are trained on; pictures of a class have its name."""
+    subsets, findings = find_subsets(Source(folder=folder, recursive=recursive))
+    listings = [
+        listing
+        for subset in subsets
+        if not subset.source.regularisation
+        for listing in subset.listings
+    ]
+    return listings, tuple(Warned(code=each.code, details=each.details) for each in findings)
+
+
+def _says_something(file: Path) -> bool:
+    try:
+        return bool(file.read_bytes().strip())
+    except OSError as error:
+        raise DatasetError(
+            "dataset.caption_unreadable", file=str(file), reason=error.strerror
+        ) from error
