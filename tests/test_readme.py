@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from loraloom.cli.figures import kept_figures, readme_path, with_figures
 from loraloom.cli.main import main
+from loraloom.generation import sampling
 from loraloom.playground.scenes import sample_scene
 from loraloom.playground.styles import render
 from loraloom.text import LANGUAGES
@@ -27,6 +29,15 @@ def test_the_readme_does_what_it_says(tmp_path: Path, monkeypatch: pytest.Monkey
     import numpy as np
     from PIL import Image
 
+    # As many steps as it takes to see that pictures come out; how good they are is not asked here.
+    set_timesteps = sampling._set_timesteps
+    monkeypatch.setattr(
+        sampling,
+        "_set_timesteps",
+        lambda scheduler, settings, model: set_timesteps(
+            scheduler, replace(settings, steps=3), model
+        ),
+    )
     monkeypatch.chdir(tmp_path)
     generator = np.random.default_rng(0)
     for folder, style in (("photos", "plain"), ("drawings", "pencil")):

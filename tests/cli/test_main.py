@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 import pytest
 
-from loraloom.cli.help import term
+from loraloom.cli.help import explained, term
 from loraloom.cli.main import COMMANDS, main
 from loraloom.text import LANGUAGES, say
 
@@ -20,6 +20,7 @@ for command in COMMANDS:
     assert main([*command.name.split(), "--help-all", "--lang", "ko"]) == 0
     assert main([*command.name.split(), "--no-such-flag-at-all"]) == 2
 assert main(["train", "photos", "--model", "m", "--rank", "many"]) == 2
+assert main(["train", "photos", "--model", "m", "--device", "banana"]) == 2
 heavy = {"torch", "diffusers", "transformers", "numpy", "rich"} & set(sys.modules)
 sys.exit(f"imported: {heavy}" if heavy else 0)
 """
@@ -57,6 +58,21 @@ def test_help_shows_every_option_in_its_language(command, language, capsys):
         assert "".join(key.helps[language].split()) in "".join(everything.split())
         assert key.hidden or term(key) in short
         assert all(key.helps[each].strip() for each in LANGUAGES)
+
+
+@pytest.mark.parametrize(("language", "sign"), [("en", "off"), ("ko", "끕니다")])
+def test_a_flag_that_switches_off_is_told_as_one(language, sign):
+    keys = [key for command in COMMANDS for key in command.help().keys]
+    negated = [key for key in keys if term(key).startswith("--no_")]
+    assert negated
+    for key in negated:
+        assert sign in explained(key, language, everything=False).split(key.helps[language])[0]
+
+
+@pytest.mark.parametrize("command", ["generate", "grid", "caption"])
+def test_commands_that_train_nothing_do_not_speak_of_training(command, capsys):
+    main([command, "--help-all", "--lang", "en"])
+    assert "in training" not in " ".join(capsys.readouterr().out.split())
 
 
 def test_options_that_are_rarely_needed_are_left_out_of_short_help(capsys):

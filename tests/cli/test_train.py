@@ -108,6 +108,9 @@ def test_packed_values_may_follow_one_flag(training):
         (["photos", "--overwrite=yes"], "cli.flag_with_value"),
         (["photos", "--lang", "fr"], "option.expects_choice"),
         (["lost.toml"], "recipe.unreadable"),
+        ([""], "option.empty"),
+        (["photos", "--device", "banana"], "device.unknown"),
+        (["photos", "--train_batch_size", "1" + "0" * 400], "option.bounds"),
         ([], "required.train_data_dir"),
     ],
 )
@@ -125,9 +128,9 @@ def test_without_a_base_the_playground_is_offered(training, capsys):
 
 
 def test_keys_that_hold_anyway_are_noted(training, capsys):
-    assert train("photos", "--xformers", "--cache-latents", "--max_token_length", "75") == 0
+    assert train("photos", "--xformers", "--masked-loss", "--max_token_length", "75") == 0
     captured = capsys.readouterr().err
-    for name in ("xformers", "cache_latents", "max_token_length"):
+    for name in ("xformers", "masked_loss", "max_token_length"):
         assert f"note: --{name}" in captured
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loraloom.data.caption import compose, with_trigger
+from loraloom.data.caption import CaptionRules, compose, plain_prompt, with_trigger
 
 _TAGS = "1girl, red hair, smile, hat, sky"
 
@@ -20,11 +20,184 @@ def _shuffled(tags, seed):
     return tags
 
 
+# What `process_caption` of kohya-ss/sd-scripts (library/train_util.py, commit 6edbe005) returns
+# after random.seed(n) in epoch n + 1, for n from 0 to 3.
+_KOHYA = (
+    (
+        "1girl, red hair, smile, hat, sky",
+        {},
+        (
+            "1girl, red hair, smile, hat, sky",
+            "1girl, red hair, smile, hat, sky",
+            "1girl, red hair, smile, hat, sky",
+            "1girl, red hair, smile, hat, sky",
+        ),
+    ),
+    ("a,b ,  c", {}, ("a,b ,  c", "a,b ,  c", "a,b ,  c", "a,b ,  c")),
+    (
+        "1girl, red hair, smile, hat, sky",
+        {"shuffle": True},
+        (
+            "smile, red hair, 1girl, sky, hat",
+            "smile, hat, sky, 1girl, red hair",
+            "smile, red hair, hat, sky, 1girl",
+            "1girl, smile, hat, sky, red hair",
+        ),
+    ),
+    (
+        "1girl, red hair, smile, hat, sky",
+        {"shuffle": True, "keep_tokens": 2},
+        (
+            "1girl, red hair, smile, sky, hat",
+            "1girl, red hair, hat, sky, smile",
+            "1girl, red hair, hat, sky, smile",
+            "1girl, red hair, hat, sky, smile",
+        ),
+    ),
+    (
+        "1girl, red hair, smile, hat, sky",
+        {"prefix": "best,", "suffix": ", end", "shuffle": True, "keep_tokens": 1},
+        (
+            "best, sky, smile, red hair, 1girl, end, hat",
+            "best, smile, hat, end, 1girl, sky, red hair",
+            "best, smile, hat, red hair, sky, end, 1girl",
+            "best, 1girl, smile, hat, end, sky, red hair",
+        ),
+    ),
+    (
+        "1girl, red hair, smile, hat, sky",
+        {"prefix": "a photo of", "suffix": "in oil"},
+        (
+            "a photo of 1girl, red hair, smile, hat, sky in oil",
+            "a photo of 1girl, red hair, smile, hat, sky in oil",
+            "a photo of 1girl, red hair, smile, hat, sky in oil",
+            "a photo of 1girl, red hair, smile, hat, sky in oil",
+        ),
+    ),
+    (
+        "1girl, red hair, smile, hat, sky",
+        {"tag_dropout_rate": 0.4},
+        (
+            "1girl, red hair, smile, sky",
+            "red hair, smile, sky",
+            "1girl, red hair, sky",
+            "red hair, hat, sky",
+        ),
+    ),
+    (
+        "1girl, red hair, smile, hat, sky",
+        {"tag_dropout_rate": 0.4, "keep_tokens": 1, "shuffle": True},
+        (
+            "1girl, red hair, smile, sky",
+            "1girl, red hair, hat, smile",
+            "1girl, sky, red hair",
+            "1girl, red hair, hat",
+        ),
+    ),
+    (
+        "1girl, red hair, smile, hat, sky",
+        {"dropout_rate": 0.5, "shuffle": True},
+        ("sky, smile, red hair, 1girl, hat", "", "smile, red hair, hat, sky, 1girl", ""),
+    ),
+    (
+        "1girl, red hair, smile, hat, sky",
+        {"dropout_rate": 0.5, "tag_dropout_rate": 0.4, "shuffle": True, "keep_tokens": 1},
+        ("1girl, hat, smile, red hair, sky", "", "1girl, sky, red hair", ""),
+    ),
+    (
+        "a {red|blue|green} {cat|dog}, {{kept}}",
+        {"wildcards": True},
+        ("a blue dog, {kept}", "a red cat, {kept}", "a red cat, {kept}", "a red cat, {kept}"),
+    ),
+    (
+        "one, two\nthree, four\n{five|six}, seven",
+        {"wildcards": True, "shuffle": True},
+        ("three, four", "two, one", "two, one", "two, one"),
+    ),
+    ("first line\nsecond line", {}, ("first line", "first line", "first line", "first line")),
+    (
+        "a, b ||| c, d, e ||| f",
+        {"shuffle": True, "keep_tokens_separator": "|||", "keep_tokens": 3},
+        ("a, b, c, e, d, f", "a, b, d, e, c, f", "a, b, d, e, c, f", "a, b, d, e, c, f"),
+    ),
+    (
+        "a, b ||| c, d, e",
+        {"shuffle": True, "keep_tokens_separator": "|||", "tag_dropout_rate": 0.3},
+        ("a, b, e, d", "a, b, e, c", "a, b, e, c", "a, b, d, e, c"),
+    ),
+    (
+        "a, b, c, d, e",
+        {"shuffle": True, "keep_tokens_separator": "|||", "keep_tokens": 3},
+        ("a, b, c, d, e", "a, b, c, e, d", "a, b, c, e, d", "a, b, c, e, d"),
+    ),
+    (
+        "a;b, c;d",
+        {"shuffle": True, "separator": ";"},
+        ("a, d, b, c", "b, c, d, a", "b, c, d, a", "b, c, d, a"),
+    ),
+    (
+        "a, b;;;c, d, e;;;f",
+        {"shuffle": True, "secondary_separator": ";;;"},
+        ("d, a, b,c, e,f", "e,f, a, d, b,c", "b,c, d, e,f, a", "e,f, a, d, b,c"),
+    ),
+    ("x;;;y", {"secondary_separator": ";;;"}, ("x,y", "x,y", "x,y", "x,y")),
+    (
+        "{a|b}, {c|d}, {e|f}, g",
+        {
+            "wildcards": True,
+            "shuffle": True,
+            "tag_dropout_rate": 0.3,
+            "dropout_rate": 0.2,
+            "prefix": "{x|y},",
+            "keep_tokens": 1,
+        },
+        ("y, a, f", "", "x, c", "x, g, d, b"),
+    ),
+    (
+        "1girl, red hair, smile, hat, sky",
+        {"dropout_every_n_epochs": 2, "shuffle": True, "dropout_rate": 0.2},
+        ("sky, smile, red hair, 1girl, hat", "", "smile, red hair, hat, sky, 1girl", ""),
+    ),
+)
+
+
+@pytest.mark.parametrize(("caption", "rules", "expected"), _KOHYA)
+def test_the_words_are_those_of_kohyas_trainer(caption, rules, expected):
+    first, *others = caption.split("\n")
+    composed = tuple(
+        compose(
+            first,
+            CaptionRules(**rules),
+            random.Random(seed),
+            further_lines=others,
+            epoch=seed + 1,
+        )
+        for seed in range(4)
+    )
+    assert composed == expected
+
+
 def test_without_options_the_caption_is_untouched():
     generator = random.Random(0)
     before = generator.getstate()
-    assert compose("a,b ,  c", generator=generator) == "a,b ,  c"
+    assert compose("a,b ,  c", CaptionRules(), generator) == "a,b ,  c"
     assert generator.getstate() == before
+
+
+def test_every_line_gets_prefix_and_suffix():
+    rules = CaptionRules(prefix="a drawing of", suffix="on paper", wildcards=True)
+    drawn = {
+        compose("a cat", rules, random.Random(seed), further_lines=("a dog",)) for seed in range(9)
+    }
+    assert drawn == {"a drawing of a cat on paper", "a drawing of a dog on paper"}
+
+
+def test_the_plain_prompt_is_what_chance_leaves_in_place():
+    rules = CaptionRules(
+        prefix="p,", trigger="sks", shuffle=True, keep_tokens_separator="|||", dropout_rate=0.5
+    )
+    assert plain_prompt("a ||| b,c", rules) == "sks, p, a, b, c"
+    assert plain_prompt("a,b", CaptionRules(secondary_separator=";", suffix="x;y")) == "a,b x,y"
 
 
 @pytest.mark.parametrize(
@@ -49,46 +222,21 @@ def test_without_options_the_caption_is_untouched():
 )
 def test_the_trigger_is_put_before_a_caption_that_lacks_its_words(trigger, caption, expected):
     assert with_trigger(caption, trigger) == expected
-    assert compose(caption, trigger=trigger, generator=random.Random(0)) == expected
-
-
-def test_shuffling_moves_all_tags_but_the_kept_ones():
-    tags = _TAGS.split(", ")
-    for seed in range(5):
-        every = compose(_TAGS, shuffle=True, generator=random.Random(seed))
-        assert every == ", ".join(_shuffled(tags, seed))
-        kept = compose(_TAGS, shuffle=True, keep_tokens=2, generator=random.Random(seed))
-        assert kept == ", ".join([*tags[:2], *_shuffled(tags[2:], seed)])
-    assert len({compose(_TAGS, shuffle=True, generator=random.Random(s)) for s in range(20)}) > 10
-
-
-def test_a_mark_in_the_caption_says_what_is_kept():
-    caption = "a, b ||| c, d, e ||| f"
-    options = {"keep_tokens": 3, "keep_tokens_separator": "|||"}
-    shuffled = compose(caption, shuffle=True, **options, generator=random.Random(3))
-    assert shuffled == ", ".join(["a", "b", *_shuffled("cde", 3), "f"])
-    assert compose(caption, **options, generator=random.Random(3)) == "a, b, c, d, e, f"
-    unmarked = compose("a, b, c, d, e", shuffle=True, **options, generator=random.Random(3))
-    assert unmarked == ", ".join(["a", "b", "c", *_shuffled("de", 3)])
-
-
-def test_other_separators_split_and_commas_join():
-    composed = compose("a;b, c;;d", shuffle=True, separator=";", generator=random.Random(1))
-    assert composed == ", ".join(_shuffled(["a", "b, c", "d"], 1))
+    assert compose(caption, CaptionRules(trigger=trigger), random.Random(0)) == expected
 
 
 def test_the_trigger_stays_first_when_tags_move():
     for seed in range(5):
         tags = _shuffled(_TAGS.split(", "), seed)
-        composed = compose(_TAGS, trigger="sks", shuffle=True, generator=random.Random(seed))
+        rules = CaptionRules(trigger="sks", shuffle=True)
+        composed = compose(_TAGS, rules, random.Random(seed))
         assert composed == ", ".join(["sks", *tags])
 
 
 def test_dropout_comes_first_and_drops_the_trigger_too():
     def draw(seed):
-        return compose(
-            _TAGS, trigger="sks", shuffle=True, dropout_rate=0.3, generator=random.Random(seed)
-        )
+        rules = CaptionRules(trigger="sks", shuffle=True, dropout_rate=0.3)
+        return compose(_TAGS, rules, random.Random(seed))
 
     for seed in range(20):
         expected = random.Random(seed)
@@ -103,8 +251,9 @@ def test_dropout_comes_first_and_drops_the_trigger_too():
 
 def test_a_rate_of_one_drops_all_and_of_zero_none():
     generator = random.Random(0)
-    assert {compose("a", dropout_rate=1.0, generator=generator) for _ in range(50)} == {""}
-    assert {compose("a", dropout_rate=0.0, generator=generator) for _ in range(50)} == {"a"}
+    for rate, expected in ((1.0, ""), (0.0, "a")):
+        rules = CaptionRules(dropout_rate=rate)
+        assert {compose("a", rules, generator) for _ in range(50)} == {expected}
 
 
 @given(
@@ -112,9 +261,8 @@ def test_a_rate_of_one_drops_all_and_of_zero_none():
     st.integers(0, 9),
 )
 def test_shuffling_loses_and_invents_no_tag(tags, keep):
-    composed = compose(
-        ",".join(tags), shuffle=True, keep_tokens=keep, generator=random.Random(len(tags))
-    )
+    rules = CaptionRules(shuffle=True, keep_tokens=keep)
+    composed = compose(",".join(tags), rules, random.Random(len(tags)))
     result = composed.split(", ") if composed else []
     expected = [tag.strip() for tag in tags]
     assert sorted(result) == sorted(expected)

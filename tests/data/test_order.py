@@ -20,7 +20,7 @@ def test_each_epoch_uses_every_picture_exactly_its_repeats(repeats, batch_size, 
     order = Order(repeats, batch_size=batch_size, generator=random.Random(seed))
     assert order.epoch == 0
     for epoch in range(1, epochs + 1):
-        draws = list(islice(order, order.steps_per_epoch))
+        draws = list(islice(order, order.batches_per_epoch))
         assert order.epoch == epoch
         assert {draw.epoch for draw in draws} == {epoch}
         uses = Counter(index for draw in draws for index in draw.indices)

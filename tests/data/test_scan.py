@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from loraloom.data.scan import scan
+from loraloom.errors import DatasetError
 from loraloom.text import say
 
 
@@ -249,6 +250,15 @@ def test_the_folder_below_is_named(tree, refuses, picture, candidate):
     root = tree({picture: None, "log/x.txt": "x"})
     with refuses("dataset.folder_above", str(root / picture.split(candidate)[0] / candidate)):
         scan(root)
+
+
+def test_a_near_folder_is_named_as_the_missing_one_was(tree, refuses, monkeypatch):
+    monkeypatch.chdir(tree({"pictures/a.png": None, "notes/a.png": None}))
+    with pytest.raises(DatasetError) as caught:
+        scan(Path("picture"))
+    assert caught.value.details == {"folder": "picture", "nearest": "pictures"}
+    with refuses("dataset.folder_missing", "nope"):
+        scan(Path("nope"))
 
 
 def test_a_missing_folder_names_its_nearest_sibling(tree, refuses):

@@ -11,7 +11,9 @@ from PIL import Image
 from loraloom.errors import OutputError, UsageError
 from loraloom.jobs.plan import make_plan
 from loraloom.jobs.recipe import Recipe
+from loraloom.jobs.trainees import new_adapter
 from loraloom.models.geometry import Geometry
+from loraloom.models.load import load_model
 
 GEOMETRY = Geometry(
     channels=4, latent_factor=8, resolution=128, resolution_step=32, text_layers=2, timesteps=1000
@@ -140,3 +142,91 @@ def test_what_the_base_does_not_have(tmp_path: Path, options: dict[str, Any], to
     make_plan(recipe(tmp_path)).check_fit(GEOMETRY)
     with pytest.raises(UsageError, match=told):
         make_plan(recipe(tmp_path, **options)).check_fit(GEOMETRY)
+
+
+def pictures(tmp_path: Path, *sizes: tuple[int, int], name: str = "shapes") -> Path:
+    folder = tmp_path / name
+    folder.mkdir()
+    for number, size in enumerate(sizes):
+        Image.new("RGB", size).save(folder / f"{number}.png")
+    return folder
+
+
+def test_the_plan_counts_batches_by_bucket(tmp_path: Path) -> None:
+    folder = pictures(tmp_path, *[(128, 128)] * 3, (256, 64), (250, 64))
+    (plan,) = make_plan(recipe(tmp_path, data=folder, max_train_epochs=2)).adapters
+    assert (plan.uses_per_epoch, plan.steps_per_epoch, plan.steps) == (5, 3, 6)
+    wide, square = sorted(plan.summary()["buckets"], key=lambda each: each["images"])
+    assert (wide["size"], wide["images"], wide["batches"]) == ([256, 64], 2, 1)
+    assert (square["size"], square["images"], square["batches"]) == ([128, 128], 3, 2)
+    # 250x64 covers 256x64 by its width: 65.5 rows, rounded to 66, of which 64 stay.
+    assert (wide["most_cut"], square["cut"]) == (round(1 - 64 / 66, 4), 0)
+
+    one = recipe(tmp_path, data=folder, enable_bucket=False)
+    (plan,) = make_plan(one).adapters
+    assert set(plan.sizes) == {(128, 128)}
+    assert plan.steps_per_epoch == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ({"bucket_reso_steps": 48}, "bucket.step"),
+        ({"min_bucket_reso": 256, "max_bucket_reso": 1024}, "bucket.bounds"),
+    ],
+)
+def test_buckets_that_the_base_does_not_have(
+    tmp_path: Path, options: dict[str, Any], code: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        make_plan(recipe(tmp_path, **options))
+    assert caught.value.code == code
+
+
+def test_regularisation_pictures_add_no_steps(tmp_path: Path) -> None:
+    folder = pictures(tmp_path, *[(128, 128)] * 7, name="class")
+    before = make_plan(recipe(tmp_path)).adapters[0].summary()
+    wanted = recipe(tmp_path, reg_data_dir=folder, class_prompt="a cat")
+    after = make_plan(wanted).adapters[0].summary()
+    assert (before["images"], before["regularisation"]) == (4, None)
+    assert (after["images"], after["regularisation"]) == (4, 7)
+    assert after["steps_per_epoch"] == before["steps_per_epoch"] == 2
+
+
+def test_the_plan_counts_the_files_to_be_written(tmp_path: Path) -> None:
+    wanted = recipe(
+        tmp_path,
+        save_every_n_steps=3,
+        save_every_n_epochs=2,
+        save_precision="fp16",
+        sample_prompts=["a cat", "a dog --w 64 --h 64"],
+        sample_every_n_epochs=2,
+        sample_at_first=True,
+    )
+    plan = make_plan(wanted)
+    (adapter,) = plan.adapters
+    saved = [step for step in range(1, 11) if adapter.path_after(wanted, step)]
+    told = plan.summary()
+    assert told["checkpoints"]["count"] == len(saved) == 6
+    assert told["checkpoints"]["bytes"] == 6 * 2 * adapter.numbers
+    # At first, after steps 4 and 8, and at the end.
+    assert told["samples"] == {"count": 8, "most_bytes": 3 * 4 * (128 * 128 + 64 * 64)}
+
+
+@pytest.mark.parametrize(
+    "network",
+    [{}, {"conv_dim": 2}, {"network_train_unet_only": True}],
+)
+def test_the_numbers_of_an_adapter_are_known_before_loading(
+    tmp_path: Path, tiny_base: Path, network: dict[str, Any]
+) -> None:
+    wanted = recipe(tmp_path, model=str(tiny_base), network_dim=3, **network)
+    plan = make_plan(wanted)
+    adapter = new_adapter(load_model(tiny_base), plan.adapters[0], "")
+    numbers = sum(part.numel() for d in adapter.deltas.values() for part in d.parts().values())
+    assert plan.adapters[0].numbers == numbers
+    memory = plan.summary()["memory"]
+    assert memory["adapters_bytes"] == 16 * numbers
+    weights = [p for net in load_model(tiny_base).networks.values() for p in net.parameters()]
+    assert memory["base_bytes"] == 4 * sum(weight.numel() for weight in weights)
+    assert memory["total_bytes"] > memory["base_bytes"] + memory["adapters_bytes"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -84,7 +86,7 @@ SPELLINGS = [
 @pytest.mark.parametrize("sign", ["_", "-"])
 def test_each_name_of_an_option_sets_it(spelling: str, key: Key, sign: str) -> None:
     written, meant = EXAMPLES.get(key.kind, (key.choices[-1:] and key.choices[-1],) * 2)
-    names = {"keep_tokens_separator": "|||", "caption_extension": ".word"}
+    names = {"keep_tokens_separator": "|||", "caption_extension": ".word", "device": "cuda:1"}
     meant = names.get(key.name, meant)
     written = names.get(key.name, written)
     needed = {"conv_alpha": {"conv_dim": 4}, "lr_warmup_steps": {"lr_scheduler": "cosine"}}
@@ -227,7 +229,23 @@ def test_a_key_of_the_run_inside_an_adapter_is_refused(tmp_path: Path) -> None:
         ("resolution", "wide", "option.expects_size"),
         ("resolution", "512,512,512", "option.expects_size"),
         ("resolution", 0, "option.expects_size"),
+        ("resolution", [], "option.expects_size"),
+        ("resolution", "512,70000", "option.bounds"),
+        pytest.param("train_batch_size", f"1{0:0400}", "option.bounds", id="many digits as text"),
+        pytest.param("max_train_steps", 10**400, "option.bounds", id="many digits"),
+        pytest.param("network_dim", f"1{0:05000}", "option.bounds", id="thousands as text"),
+        pytest.param("num_repeats", 10**5000, "option.bounds", id="thousands of digits"),
+        ("learning_rate", 10**400, "option.expects_number"),
+        ("train_data_dir", "", "option.empty"),
+        ("train_data_dir", "a\0b", "option.zero"),
+        ("train_data_dir", "\ud800", "option.not_unicode"),
+        ("train_data_dir", os.fsdecode(b"\xff"), "option.not_unicode"),
+        ("trigger", "\ud800", "option.not_unicode"),
         ("sample_prompts", 5, "option.expects_texts"),
+        ("sample_prompts", ["a\0b.txt"], "option.no_name"),
+        ("network_args", {"a": 1}, "packed.not_list"),
+        ("device", "banana", "device.unknown"),
+        ("device", "cuda:", "device.unknown"),
         ("network_args", ["conv_dim"], "packed.no_value"),
         ("network_args", ["dropout=1"], "packed.unknown"),
         ("network_args", ["conv_dim=four"], "option.expects_integer"),
@@ -244,7 +262,43 @@ def test_a_wrong_value_is_refused_by_what_was_expected(key: str, wrong: Any, cod
     assert f"--{key}" in str(caught.value) or code in (
         "recipe.adapters_not_tables",
         "samples.number",
+        "option.no_name",
+        "device.unknown",
     )
+
+
+@pytest.mark.parametrize("options", [Recipe, AdapterOptions])
+def test_every_whole_number_has_an_upper_bound_that_is_short_to_read(options: Any) -> None:
+    bounds = {key.name: key.bounds for key in keys_of(options) if key.kind == "integer"}
+    assert bounds
+    assert [name for name, bound in bounds.items() if not re.search("[≤<]", bound)] == []
+    assert max(map(len, bounds.values())) < len("≥ 0, < 9223372036854775808")
+
+
+def test_bounds_and_examples_are_told_as_a_person_would_write_them() -> None:
+    for value, told in (({"seed": 2**63}, "< 2^63"), ({"max_train_steps": 10**10}, "≤ 10^9")):
+        with pytest.raises(UsageError, match=re.escape(told)):
+            recipe(**value)
+    with pytest.raises(UsageError, match=r"weight_decay=0\.01"):
+        recipe(optimizer_args=[3])
+
+
+def test_a_number_with_thousands_of_digits_in_a_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        load(tmp_path, f"rank = 1{'0' * 5000}\n", **MINIMUM)
+    assert codes(caught.value) == ["recipe.not_toml"]
+
+
+def test_a_prompt_file_that_is_not_there_is_told_in_words(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        recipe(sample_prompts=[str(tmp_path / "lost.txt")])
+    assert caught.value.code == "recipe.prompts_unreadable"
+    assert "Errno" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["auto", "cpu", "cuda", "cuda:1", "MPS"])
+def test_a_device_is_one_of_those_known(name: str) -> None:
+    assert recipe(device=name).device == name.lower()
 
 
 def test_all_that_is_off_is_told_at_once() -> None:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from loraloom.adapters import attach
+from loraloom.adapters import Adapter, attach
 from loraloom.errors import (
     DatasetError,
     Diverged,
@@ -23,7 +23,7 @@ from loraloom.errors import (
     UsageError,
 )
 from loraloom.events import Event, Finished, Planned, Sampled, Saved, Stepped, Warned
-from loraloom.formats.files import read_adapter
+from loraloom.formats.files import read_adapter, write_adapter
 from loraloom.formats.header import read_header
 from loraloom.jobs import course
 from loraloom.jobs.recipe import Recipe
@@ -193,6 +193,67 @@ def test_a_dry_run_writes_nothing(tiny_base: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_a_measured_step_tells_the_time_and_writes_nothing(tiny_base: Path, tmp_path: Path) -> None:
+    events = list(train(recipe(tiny_base, tmp_path, measure=True, max_train_steps=1000)))
+    (plan,) = (event.plan for event in of(events, Planned))
+    measured = plan["measured"]
+    assert 0 < measured["step_seconds"] < 60
+    expected = 1000 * measured["step_seconds"] + measured["encoding_seconds"]
+    assert measured["seconds"] == pytest.approx(expected)
+    assert measured["peak_bytes"] > 2**20
+    assert not of(events, Stepped)
+    assert isinstance(events[-1], Finished)
+    assert not (tmp_path / "out").exists()
+
+
+def test_shapes_weights_and_class_pictures_are_trained_on(tiny_base: Path, tmp_path: Path) -> None:
+    paint(tmp_path / "both" / "train" / "2_anistyle", 3, "red")
+    for number in range(3):  # wide, so that they are in a bucket of their own
+        path = tmp_path / "both" / "train" / "2_anistyle" / f"{number}.png"
+        Image.open(path).resize((32, 16 - 8 * (number == 2))).save(path)
+    paint(tmp_path / "both" / "reg" / "1_house", 5, "green")
+    tables = [{"name": "red", "train_data_dir": tmp_path / "both", "trigger": "anistyle"}]
+    wanted = recipe(tiny_base, tmp_path, adapters=tables, max_train_epochs=1)
+    events = list(train(wanted))
+    (adapter,) = of(events, Planned)[0].plan["adapters"]
+    assert len(adapter["buckets"]) == 3
+    assert adapter["regularisation"] == 5
+    steps = of(events, Stepped)
+    assert len(steps) == adapter["steps_per_epoch"] == 3
+    assert {step.epoch for step in steps} == {1}
+
+    unweighted = read_adapter(tmp_path / "out" / "red.safetensors")
+    again = recipe(
+        tiny_base,
+        tmp_path,
+        adapters=tables,
+        max_train_epochs=1,
+        prior_loss_weight=0,
+        output_dir=tmp_path / "again",
+    )
+    list(train(again))
+    weighted = read_adapter(tmp_path / "again" / "red.safetensors")
+    assert any(
+        not torch.equal(part, weighted.deltas[site].parts()[name])
+        for site, delta in unweighted.deltas.items()
+        for name, part in delta.parts().items()
+    )
+
+
+def test_a_folder_of_class_pictures_alone(tiny_base: Path, tmp_path: Path) -> None:
+    paint(tmp_path / "reg", 2, "green")
+    file = tmp_path / "reg.toml"
+    folder = (tmp_path / "reg").as_posix()
+    file.write_text(
+        f"[[datasets]]\n[[datasets.subsets]]\nimage_dir = '{folder}'\nis_reg = true\n",
+        encoding="utf-8",
+    )
+    tables = [{"name": "red", "train_data_dir": file}]
+    with pytest.raises(DatasetError) as caught:
+        list(train(recipe(tiny_base, tmp_path, adapters=tables)))
+    assert caught.value.code == "dataset.only_regularisation"
+
+
 def test_faults_of_the_folder_come_before_the_model(tmp_path: Path) -> None:
     wanted = recipe(Path("no/such-model"), tmp_path)
     (tmp_path / "blue" / "1.txt").write_text(" \n", encoding="utf-8")
@@ -334,6 +395,20 @@ def test_those_that_go_on_are_saved_when_stopped(
         list(stopped(with_a_broken_one(), steps=3))
     assert read_adapter(tmp_path / "out" / "red.safetensors").card.facts["steps"] == 3
     assert not (tmp_path / "out" / "bad.safetensors").exists()
+
+
+def test_where_one_cannot_be_written_the_others_are(
+    tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(adapter: Adapter, path: Path, **options: Any) -> None:
+        if path.stem == "red":
+            raise OutputError("output.exists", path=path)
+        write_adapter(adapter, path, **options)
+
+    monkeypatch.setattr("loraloom.jobs.course.write_adapter", write)
+    with pytest.raises(OutputError, match="red"):
+        list(stopped(recipe(tiny_base, tmp_path), steps=1))
+    assert (tmp_path / "out" / "blue.safetensors").is_file()
 
 
 def test_one_that_cannot_be_saved_ends_alone(

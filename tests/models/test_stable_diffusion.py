@@ -41,6 +41,39 @@ def test_layers_that_are_not_there(tiny: StableDiffusion) -> None:
             tiny.encode_text(PROMPTS, clip_skip)
 
 
+def test_weights_scale_the_states_of_their_tokens(tiny: StableDiffusion) -> None:
+    plain = tiny.encode_text(["a red house"]).states
+    one = tiny.encode_weighted_text([[("a red house", 1.0)]])
+    torch.testing.assert_close(one.states, plain)
+    counts = [tiny.count_tokens(word) for word in ("a ", "red", " house")]
+    pieces = [("a ", 1.0), ("red", 1.5), (" house", -0.5)]
+    expected = torch.ones(77)
+    expected[1 + counts[0] : 1 + counts[0] + counts[1]] = 1.5
+    expected[1 + counts[0] + counts[1] : 1 + sum(counts)] = -0.5
+    weighted = tiny.encode_weighted_text([pieces, pieces[:1]])
+    torch.testing.assert_close(weighted.states[:1], plain * expected[None, :, None])
+    long = tiny.encode_weighted_text([[("a " * 80, 2.0)]]).states
+    cut = tiny.encode_text(["a " * 80]).states
+    factors = torch.tensor([1.0] + [2.0] * 75 + [1.0])
+    torch.testing.assert_close(long, cut * factors[None, :, None])
+
+
+def test_the_image_encoder_is_told_by_its_weights(tiny: StableDiffusion) -> None:
+    before = tiny.image_encoder_hash()
+    vae: Any = tiny.vae
+    weight = vae.encoder.conv_in.weight
+    kept = weight[0, 0, 0, 0].item()
+    weight[0, 0, 0, 0] += 1
+    assert tiny.image_encoder_hash() != before
+    weight[0, 0, 0, 0] = kept
+    assert tiny.image_encoder_hash() == before
+    decoder = vae.decoder.conv_in.weight
+    kept = decoder[0, 0, 0, 0].item()
+    decoder[0, 0, 0, 0] += 1
+    assert tiny.image_encoder_hash() == before
+    decoder[0, 0, 0, 0] = kept
+
+
 def test_tokens_are_counted_without_marks(tiny: StableDiffusion) -> None:
     assert tiny.token_limit == 75
     assert tiny.count_tokens("") == 0

@@ -36,6 +36,35 @@ def test_loss_is_the_mean_square_of_the_prediction_error(tiny_base: Path) -> Non
     assert ours[2] == 0 < ours[1]
 
 
+def test_a_masked_loss_is_the_mean_over_the_mask(tiny_base: Path) -> None:
+    model = load_model(tiny_base)
+    clean, eps = torch.randn(2, 3, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    t, text = torch.tensor([10, 500, 999]), model.encode_text(["a red house", "a tree", ""])
+    mask = torch.zeros(3, 1, 8, 8)
+    mask[0, :, :2, :4] = 1
+    mask[1, :, 4:] = 0.25
+    weight = torch.tensor([1.0, 0.5, 1.0])
+    plain = Noised(clean, eps, t, weight)
+    with torch.no_grad():
+        ours = losses(model, plain.masked(mask), text)
+        noisy = model.noising.noise(clean, eps, t)
+        squares = (model.predict(noisy, t, text) - eps) ** 2
+        white = losses(model, plain.masked(torch.ones(3, 1, 8, 8)), text)
+        torch.testing.assert_close(white, losses(model, plain.masked(None), text))
+    torch.testing.assert_close(ours[0], squares[0, :, :2, :4].mean())
+    torch.testing.assert_close(ours[1], 0.5 * squares[1, :, 4:].mean())
+    assert ours[2] == 0
+
+
+def test_draws_without_a_mask_are_white_beside_masked_ones() -> None:
+    rows = torch.zeros(2, 4, 8, 8)
+    plain = Noised(rows, rows, torch.zeros(2, dtype=torch.long), torch.ones(2))
+    assert Noised.joined([plain, plain]).mask is None
+    joined = Noised.joined([plain, plain.masked(torch.full((2, 1, 8, 8), 0.5))]).mask
+    assert joined is not None
+    assert joined.mean(dim=(1, 2, 3)).tolist() == [1, 1, 0.5, 0.5]
+
+
 @pytest.mark.parametrize(("prediction", "denominator"), [("epsilon", 0.0), ("v_prediction", 1.0)])
 def test_min_snr_weights(prediction: str, denominator: float) -> None:
     noising = Noising.from_config({**SETTINGS, "prediction_type": prediction})

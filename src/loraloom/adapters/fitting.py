@@ -96,12 +96,11 @@ def _worn_copy(delta: AbstractDelta, like: Tensor, trainable: bool) -> AbstractD
     A weight that is away (offloaded) or quantised has no say in what it is not or has not.
     """
     device = None if like.is_meta else like.device
-
-    def moved(name: str, part: Tensor) -> Tensor:
-        cast = like.is_floating_point() and part.is_floating_point() and not trainable
-        dtype = like.dtype if cast and name not in delta.kept_exact else None
-        return part.detach().clone().to(device=device, dtype=dtype)
-
-    parts = {name: moved(name, part) for name, part in delta.parts().items()}
+    castable = like.is_floating_point() and not trainable
+    parts: dict[str, Tensor] = {}
+    for name, part in delta.parts().items():
+        cast = castable and part.is_floating_point() and name not in delta.kept_exact
+        dtype = like.dtype if cast else None
+        parts[name] = part.detach().clone().to(device=device, dtype=dtype)
     copy = type(delta).from_parts(parts, delta.alpha, delta.settings)
     return copy.requires_grad_(trainable)

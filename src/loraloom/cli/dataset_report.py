@@ -113,6 +113,12 @@ def _sections(report: Mapping[str, Any], session: Session) -> Iterator[_Section]
     yield _Section(
         title=say("check.subsets"), header=[say(f"check.column.{n}") for n in names], rows=rows
     )
+    if buckets := report["buckets"]:
+        yield _Section(
+            title=say("check.buckets"),
+            header=[say(f"check.column.{n}") for n in ("bucket", "pictures", "steps", "cut")],
+            rows=[_bucket(bucket) for bucket in buckets],
+        )
     prompts = report["prompts"]
     cut = [p for p in prompts if p["cut"]][:1]
     # One of each subset says more than the first few of the first.
@@ -125,6 +131,15 @@ def _sections(report: Mapping[str, Any], session: Session) -> Iterator[_Section]
         header=[say(f"check.column.{n}") for n in ("file", "tokens", "prompt")],
         rows=lines,
     )
+
+
+def _bucket(bucket: Mapping[str, Any]) -> tuple[str, ...]:
+    size = "x".join(map(str, bucket["size"]))
+    images = f"{bucket['images'] + bucket['regularisation']:,}"
+    cut = f"{bucket['cut']:.0%}"
+    if bucket["most_cut"] != bucket["cut"]:
+        cut += f" (≤ {bucket['most_cut']:.0%})"
+    return size, images, f"{bucket['batches']:,}", cut
 
 
 def _facts(report: Mapping[str, Any], session: Session) -> Iterator[tuple[str, str]]:

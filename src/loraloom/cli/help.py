@@ -94,7 +94,10 @@ def explained(key: Key, language: str, *, everything: bool) -> str:
     if aliases:
         names = ", ".join(aliases if everything else aliases[:_ALIASES_SHOWN])
         notes.append(say("cli.also", language, names=names))
-    return key.helps[language] + (f" [{'; '.join(notes)}]" if notes else "")
+    told = key.helps[language]
+    if key.kind == "flag" and key.default is True:
+        told = say("cli.negated", language, text=told)
+    return told + (f" [{'; '.join(notes)}]" if notes else "")
 
 
 def shown(value: Any) -> str:

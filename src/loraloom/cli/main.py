@@ -10,6 +10,7 @@ from typing import Final
 
 import click
 
+from loraloom.cli.cache import CACHE
 from loraloom.cli.command import Command
 from loraloom.cli.dataset import DATASET_CHECK, DATASET_DEDUPE, DATASET_SPLIT, DATASET_TAGS
 from loraloom.cli.doctor import DOCTOR
@@ -45,6 +46,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     DATASET_TAGS,
     DATASET_DEDUPE,
     DATASET_SPLIT,
+    *CACHE,
     LORA_CONVERT,
     LORA_MERGE,
     LORA_RESIZE,

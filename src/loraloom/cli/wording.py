@@ -135,7 +135,10 @@ def _scientific(number: float) -> str:
 def _plan_rows(plan: Mapping[str, Any], session: Session, depth: int = 0) -> Iterator[list[str]]:
     for name, value in plan.items():
         label = "  " * depth + named("plan", name, session)
-        if isinstance(value, Mapping):
+        if name == "buckets":
+            rows = [_bucket(each, session) for each in value]
+            yield from ([label if number == 0 else "", row] for number, row in enumerate(rows))
+        elif isinstance(value, Mapping):
             yield [label, ""]
             yield from _plan_rows(value, session, depth + 1)  # pyright: ignore[reportUnknownArgumentType]
         elif isinstance(value, list | tuple):
@@ -146,7 +149,28 @@ def _plan_rows(plan: Mapping[str, Any], session: Session, depth: int = 0) -> Ite
                 else:
                     yield [label if number == 0 else "", _plain(item)]
         elif value not in (None, ""):
-            yield [label, str(value) if name == "seed" else _plain(value)]
+            yield [label, _worded(name, value)]
+
+
+def _worded(name: str, value: Any) -> str:
+    """Return a value as people read it: numbers of bytes and of seconds are named so."""
+    if name == "seed":
+        return str(value)
+    if name.endswith("bytes"):
+        return f"{value / 2**20:,.1f} MiB"
+    if name == "step_seconds":
+        return f"{value:.3g} s"
+    return clock(value) if name.endswith("seconds") else _plain(value)
+
+
+def _bucket(bucket: Mapping[str, Any], session: Session) -> str:
+    return session.say(
+        "plan.bucket",
+        size="x".join(map(str, bucket["size"])),
+        images=f"{bucket['images']:,}",
+        batches=f"{bucket['batches']:,}",
+        cut=f"{bucket['cut']:.0%}",
+    )
 
 
 def _plain(value: Any) -> str:

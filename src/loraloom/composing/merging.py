@@ -117,15 +117,15 @@ class _Task:
         """Return what each adapter adds."""
         return [term.change() for term in self.terms]
 
+    def summed(self) -> tuple[Change, Sequence[Change]]:
+        """Return the sum of the changes, and them."""
+        changes = self.changes()
+        return total(changes), changes
+
 
 def _side_by_side(task: _Task) -> Made:
     """Merge exactly: one delta as its own kind, LoRAs as one LoRA, else as `whole` has it."""
-
-    def summed() -> tuple[Change, Sequence[Change]]:
-        changes = task.changes()
-        return total(changes), changes
-
-    factor = task.factor(summed)
+    factor = task.factor(task.summed)
     uncut = [term for term in task.terms if term.rows is None]
     loras = [(each.strength * factor, each.delta) for each in uncut if isinstance(each.delta, Lora)]
     alone = uncut[0].alone(factor) if len(uncut) == len(task.terms) == 1 else None
@@ -135,7 +135,7 @@ def _side_by_side(task: _Task) -> Made:
         shapes = [term.target_shape for term in task.terms if term.target_shape is not None]
         delta = concatenate(loras, max(shapes, key=len))
     else:
-        delta = whole(summed()[0].times(factor))
+        delta = whole(task.summed()[0].times(factor))
     return delta, Fit(place=task.place, kind=delta.kind, rank=delta.rank, strength=factor)
 
 

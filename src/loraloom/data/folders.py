@@ -27,6 +27,8 @@ _TRAINING: Final = frozenset({"train", "img", "image", "images", "instance"})
 _REGULARISATION: Final = frozenset({"reg", "regularization", "regularisation", "class"})
 
 _LEVELS_BELOW: Final = 2
+_NEAR: Final = 0.8
+"""The share of the letters of both that a folder's name has in common with a misspelt one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,11 +153,13 @@ def _existing(root: Path) -> Path:
         raise DatasetError("dataset.folder_is_file", folder=str(root))
     parent = Path(os.path.abspath(root)).parent
     folders = list_folder(parent).folders if os.path.isdir(parent) else ()
-    siblings = {composed(folder.name): folder for folder in folders}
-    near = get_close_matches(_own_name(root), siblings, n=1)
+    siblings = {composed(folder.name): folder.name for folder in folders}
+    near = get_close_matches(_own_name(root), siblings, n=1, cutoff=_NEAR)
     if near:
         raise DatasetError(
-            "dataset.folder_missing_near", folder=str(root), nearest=str(siblings[near[0]])
+            "dataset.folder_missing_near",
+            folder=str(root),
+            nearest=str(root.parent / siblings[near[0]]),
         )
     raise DatasetError("dataset.folder_missing", folder=str(root))
 

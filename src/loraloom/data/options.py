@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Final, final
+from typing import Annotated, Any, Final, Self, TypeAlias, final
 
-from pydantic import BeforeValidator, PositiveInt
+from pydantic import BeforeValidator, Field, model_validator
 
+from loraloom.errors import UsageError
 from loraloom.options import AbstractOptions, option
 
 MOST_ENLARGED: Final = 4.0
@@ -15,6 +16,9 @@ MOST_ENLARGED: Final = 4.0
 Beyond it, an 8x8 cell of pixels, which is one number of Stable Diffusion's latents, holds less
 than 2x2 pixels of the picture.
 """
+
+
+_Side: TypeAlias = Annotated[int, Field(ge=1, le=65536)]
 
 
 def _extension(value: Any) -> Any:
@@ -41,6 +45,12 @@ def _size(value: Any) -> Any:
 @final
 class DataOptions(AbstractOptions):
     """Pictures and captions of one adapter."""
+
+    @model_validator(mode="after")
+    def _one_mask(self) -> Self:
+        if self.alpha_mask and self.conditioning_data_dir is not None:
+            raise UsageError("mask.two_sources", folder=self.conditioning_data_dir)
+        return self
 
     train_data_dir: Path = option(
         en="Folder of training pictures, each with a caption file of the same name beside it; "
@@ -88,6 +98,7 @@ class DataOptions(AbstractOptions):
         ko="태그를 섞을 때 자리를 지키는 앞쪽 태그의 수.",
         unit="tags",
         ge=0,
+        le=10**6,
     )
     keep_tokens_separator: str | None = option(
         None,
@@ -104,6 +115,86 @@ class DataOptions(AbstractOptions):
         ge=0,
         le=1,
     )
+    caption_dropout_every_n_epochs: int = option(
+        0,
+        en="Leave all captions empty in every epoch that this number divides; 0 never does.",
+        ko="에포크 번호가 이 수로 나누어떨어지면 캡션을 모두 비웁니다. 0이면 비우지 않습니다.",
+        unit="epochs",
+        ge=0,
+        le=1_000_000,
+        hidden=True,
+    )
+    caption_tag_dropout_rate: float = option(
+        0.0,
+        en="Share of uses in which a tag is left out, 0 to 1; the tags that keep their place stay.",
+        ko="태그 하나를 빼는 비율(0~1). 자리를 지키는 태그는 빼지 않습니다.",
+        ge=0,
+        le=1,
+        hidden=True,
+    )
+    caption_prefix: str = option(
+        "",
+        en="Words to put before every caption, with a blank between.",
+        ko="모든 캡션 앞에 한 칸 띄우고 붙일 말.",
+        hidden=True,
+    )
+    caption_suffix: str = option(
+        "",
+        en="Words to put after every caption, with a blank between.",
+        ko="모든 캡션 뒤에 한 칸 띄우고 붙일 말.",
+        hidden=True,
+    )
+    caption_separator: str = option(
+        ",",
+        en="What stands between the tags of a caption.",
+        ko="캡션의 태그를 나누는 기호.",
+        min_length=1,
+        hidden=True,
+    )
+    secondary_separator: str | None = option(
+        None,
+        en="What stands between tags that stay together; it becomes caption_separator at the end.",
+        ko="함께 다니는 태그를 나누는 기호. 마지막에 caption_separator로 바뀝니다.",
+        min_length=1,
+        hidden=True,
+    )
+    enable_wildcard: bool = option(
+        False,
+        en="Draw one word of each {a|b} in a caption, and one line of a caption of several.",
+        ko="캡션의 {a|b}에서 하나를, 여러 줄 캡션에서 한 줄을 뽑습니다.",
+        hidden=True,
+    )
+    flip_aug: bool = option(
+        False,
+        en="Mirror half of the uses of a picture; not for what has a left and a right.",
+        ko="이미지를 쓸 때 절반은 좌우로 뒤집습니다. 좌우가 중요한 대상에는 쓰지 마세요.",
+        aliases=("random_flip",),
+    )
+    random_crop: bool = option(
+        False,
+        en="Cut pictures elsewhere at each use instead of at the centre; at one of five places "
+        "where latents are cached.",
+        ko="이미지를 가운데가 아니라 쓸 때마다 다른 곳에서 자릅니다. 잠재 벡터를 캐시하면 다섯 곳 "
+        "중 하나입니다.",
+    )
+    color_aug: bool = option(
+        False,
+        en="Change the hue by up to 16 degrees or the gamma by up to 0.05 in a third of the uses; "
+        "latents are then encoded anew at each use, which is slow.",
+        ko="세 번에 한 번꼴로 색상을 16도, 또는 감마를 0.05까지 바꿉니다. 쓸 때마다 잠재 벡터를 "
+        "다시 만들므로 느립니다.",
+    )
+    alpha_mask: bool = option(
+        False,
+        en="Learn transparent parts of pictures less or not at all.",
+        ko="이미지의 투명한 부분은 덜 배우거나 배우지 않습니다.",
+    )
+    conditioning_data_dir: Path | None = option(
+        None,
+        en="Folder of masks that are named like the pictures: white is learnt, black is not.",
+        ko="이미지와 이름이 같은 마스크의 폴더. 흰 부분만 배우고 검은 부분은 배우지 않습니다.",
+        aliases=("mask_dir", "mask_path"),
+    )
     num_repeats: int = option(
         1,
         en="How often each picture of a folder without a repeat prefix is seen per epoch.",
@@ -111,14 +202,71 @@ class DataOptions(AbstractOptions):
         aliases=("repeats",),
         unit="times",
         ge=1,
+        le=10**6,
     )
-    resolution: Annotated[tuple[PositiveInt, PositiveInt] | None, BeforeValidator(_size)] = option(
+    resolution: Annotated[tuple[_Side, _Side] | None, BeforeValidator(_size)] = option(
         None,
         en='Training size in pixels, "512" or "width,height"; without it, the size that the base '
         "model was made for. Larger shows more detail and costs time and memory.",
         ko='학습 해상도(픽셀). "512" 또는 "너비,높이". 지정하지 않으면 기본 모델의 크기를 씁니다. '
         "클수록 세밀하지만 시간과 메모리가 더 듭니다.",
         unit="px",
+    )
+    enable_bucket: bool = option(
+        True,
+        en="Train each picture at the size of its own shape, in the area of the resolution, rather "
+        "than cutting all to one shape.",
+        ko="이미지를 한 비율로 자르지 않고, 해상도와 같은 넓이에서 각자의 비율에 맞는 크기(버킷)로 "
+        "학습합니다.",
+        aliases=("bucket",),
+    )
+    bucket_no_upscale: bool = option(
+        False,
+        en="Enlarge no picture: a smaller one keeps its size, cut to multiples of the step.",
+        ko="이미지를 확대하지 않습니다. 작은 이미지는 크기를 그대로 두고 간격의 배수로 자릅니다.",
+        hidden=True,
+    )
+    bucket_reso_steps: int | None = option(
+        None,
+        en="Sides of the buckets are multiples of this; without it, the smallest step that the "
+        "base takes (64 for Stable Diffusion 1.x).",
+        ko="버킷의 변 길이는 이 값의 배수입니다. 지정하지 않으면 기본 모델이 받는 가장 작은 "
+        "간격(Stable Diffusion 1.x는 64)을 씁니다.",
+        unit="px",
+        ge=1,
+        le=65_536,
+        hidden=True,
+    )
+    min_bucket_reso: int | None = option(
+        None,
+        en="Shortest side of a bucket; without it, half of the resolution (256 at 512).",
+        ko="버킷의 가장 짧은 변. 지정하지 않으면 해상도의 절반(512면 256)입니다.",
+        unit="px",
+        ge=1,
+        le=65_536,
+        hidden=True,
+    )
+    max_bucket_reso: int | None = option(
+        None,
+        en="Longest side of a bucket; without it, twice the resolution (1024 at 512).",
+        ko="버킷의 가장 긴 변. 지정하지 않으면 해상도의 두 배(512면 1024)입니다.",
+        unit="px",
+        ge=1,
+        le=65_536,
+        hidden=True,
+    )
+    reg_data_dir: Path | None = option(
+        None,
+        en="Folder of regularisation pictures, which show the class and not what is to be learnt; "
+        "every step shows as many of them as of the others.",
+        ko="배울 대상이 아니라 클래스를 보여 주는 정규화 이미지의 폴더. 스텝마다 학습 이미지와 "
+        "같은 수를 씁니다.",
+        aliases=("class_data_dir",),
+    )
+    class_prompt: str = option(
+        "",
+        en="Caption of regularisation pictures that have none of their own.",
+        ko="캡션이 없는 정규화 이미지에 쓸 캡션.",
     )
     max_enlargement: float = option(
         MOST_ENLARGED,

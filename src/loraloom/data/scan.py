@@ -66,8 +66,12 @@ def scanned(survey: Survey) -> Scan:
     """Return the examples of a survey; DatasetError if it holds what cannot be trained on."""
     findings = examine(survey)
     raise_errors(findings)
-    examples = tuple(_example(entry) for entry in survey.entries if entry.look.picture)
-    return Scan(examples=examples, findings=findings)
+    return Scan(examples=examples_of(survey), findings=findings)
+
+
+def examples_of(survey: Survey) -> tuple[Example, ...]:
+    """Return an example for each picture of a survey that could be decoded."""
+    return tuple(_example(entry) for entry in survey.entries if entry.look.picture)
 
 
 def raise_errors(findings: Sequence[Finding]) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from loraloom.data.caption import with_trigger
+from loraloom.data.bucket import Bucketing
+from loraloom.data.caption import CaptionRules, plain_prompt
 from loraloom.data.caption_files import caption_files, extensions_to_read
 from loraloom.data.captions import Caption, alone, check_extension, find_captions
 from loraloom.data.finding import Finding
@@ -28,7 +29,9 @@ class Aim:
 
     `resolution` is (width, height) in pixels. `goal` says how many pictures are advised. Pictures
     that would have to be enlarged more than `most_enlarged` times are refused. `tokens` counts
-    what the text encoder sees; it is None where no model was named.
+    what the text encoder sees; it is None where no model was named. `bucketing` says at which sizes
+    pictures are trained; it is None where that is not known. `rules` say what becomes of captions,
+    but for the trigger.
     """
 
     trigger: str = ""
@@ -36,8 +39,10 @@ class Aim:
     goal: Goal | None = None
     most_enlarged: float = MOST_ENLARGED
     wildcards: bool = False
+    rules: CaptionRules = field(default_factory=CaptionRules)
     tokens: TokenCounter | None = None
     token_limit: int = LIMIT
+    bucketing: Bucketing | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +58,11 @@ class Entry:
     def trigger(self, aim: Aim) -> str:
         """Return the trigger that its prompt gets; pictures of the class alone get none."""
         return "" if self.subset.source.regularisation else aim.trigger
+
+    def prompt(self, aim: Aim) -> str:
+        """Return its prompt when nothing is drawn by lot; "" where it has no caption."""
+        rules = replace(aim.rules, trigger=self.trigger(aim))
+        return plain_prompt(self.caption.text, rules) if self.caption.text else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,10 +90,7 @@ class Survey:
     @cached_property
     def prompts(self) -> tuple[str, ...]:
         """The prompt of each picture, trigger included; "" where it has none."""
-        return tuple(
-            with_trigger(entry.caption.text, entry.trigger(self.aim)) if entry.caption.text else ""
-            for entry in self.entries
-        )
+        return tuple(entry.prompt(self.aim) for entry in self.entries)
 
     @cached_property
     def tokens(self) -> tuple[Tokens, ...]:
@@ -120,7 +127,8 @@ def take(
     captions: list[Caption] = []
     places: list[tuple[Subset, Path]] = []
     for subset in subsets:
-        found = find_captions(subset, extensions=extensions, trigger=aim.trigger)
+        trigger = "" if subset.source.regularisation else aim.trigger
+        found = find_captions(subset, extensions=extensions, trigger=trigger)
         captions += found.values()
         places += ((subset, path) for path in found)
     entries: list[Entry] = []

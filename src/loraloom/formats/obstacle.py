@@ -71,9 +71,12 @@ def _mebibytes(size: int) -> str:
 
 def _check_name(path: Path) -> None:
     """Let the system refuse a name that it could not give to a file."""
-    # What is missing can be made; the other two are told by their place.
+    # What is missing can be made; the other two are told by their place. A name below a folder that
+    # is missing is tried where that folder would be.
     with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
         path.lstat()
+    with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+        (_nearest(path.parent) / path.name).lstat()
 
 
 def _nearest(path: Path) -> Path:

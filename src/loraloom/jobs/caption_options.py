@@ -98,6 +98,7 @@ class CaptionOptions(AbstractOptions):
         ko="한 번에 캡션을 다는 이미지 수. 클수록 빠르고 메모리를 씁니다.",
         unit="pictures",
         ge=1,
+        le=65536,
     )
     num_beams: int = option(
         1,
@@ -105,6 +106,7 @@ class CaptionOptions(AbstractOptions):
         ko="가장 나은 문장을 찾을 때 함께 따라가는 문장 수. 1이면 탐욕 방식입니다. BLIP 전용.",
         aliases=("beams",),
         ge=1,
+        le=65536,
     )
     min_length: int = option(
         5,
@@ -112,6 +114,7 @@ class CaptionOptions(AbstractOptions):
         ko="가장 짧은 캡션. BLIP 전용.",
         unit="tokens",
         ge=0,
+        le=65536,
     )
     max_length: int = option(
         75,
@@ -119,6 +122,7 @@ class CaptionOptions(AbstractOptions):
         ko="가장 긴 캡션. BLIP 전용.",
         unit="tokens",
         ge=1,
+        le=65536,
     )
     threshold: float = option(
         0.35,

@@ -12,8 +12,7 @@ import torch
 
 from loraloom.adapters.adapter import Adapter
 from loraloom.adapters.attachment import Attachment, attach
-from loraloom.data.cache import LatentCache
-from loraloom.errors import Diverged
+from loraloom.errors import Diverged, OutputError
 from loraloom.events import Event, Finished, PhaseStarted, Saved, Stepped
 from loraloom.formats.excerpt import excerpt
 from loraloom.formats.files import write_adapter
@@ -21,10 +20,11 @@ from loraloom.formats.obstacle import require_room
 from loraloom.jobs.adapter_files import final_path
 from loraloom.jobs.base_model import open_model
 from loraloom.jobs.device import DTYPES, choose_dtype
+from loraloom.jobs.latents import Latents, cache_latents, shelves_of
 from loraloom.jobs.plan import Plan, is_due
 from loraloom.jobs.previews import Previews
 from loraloom.jobs.run_folder import create_run_folder, recorded
-from loraloom.jobs.trainees import cache_latents, new_adapter, new_trainee
+from loraloom.jobs.trainees import new_adapter, new_trainee
 from loraloom.models.model import AbstractModel
 from loraloom.training.loop import train
 from loraloom.training.trainee import Trainee
@@ -42,18 +42,18 @@ def run(
     yield PhaseStarted(phase="model")
     dtype = choose_dtype(recipe.mixed_precision, device)
     model = open_model(recipe.pretrained_model_name_or_path, device, dtype)
-    plan.check_fit(model.geometry)
+    plan = plan.fitted(model.geometry)
     base_hash = model.base_hash()
     fresh = {each.options.name: new_adapter(model, each, base_hash) for each in plan.adapters}
     require_room(recipe.output_dir, _size(fresh.values(), DTYPES[recipe.save_precision]))
-    caches: Mapping[str, LatentCache] = {}
-    for event in cache_latents(model, plan.adapters):
+    latents: Mapping[str, Latents] = {}
+    for event in cache_latents(model, plan.adapters, shelves_of(recipe, model)):
         if isinstance(event, Event):
             yield event
         else:
-            caches = event
+            latents = event
     create_run_folder(recipe.run_dir, recipe.to_toml())
-    yield from recorded(recipe.run_dir, _train(plan, model, fresh, caches, stop, started))
+    yield from recorded(recipe.run_dir, _train(plan, model, fresh, latents, stop, started))
 
 
 def _size(adapters: Iterable[Adapter], dtype: torch.dtype) -> int:
@@ -67,13 +67,13 @@ def _train(
     plan: Plan,
     model: AbstractModel,
     fresh: Mapping[str, Adapter],
-    caches: Mapping[str, LatentCache],
+    latents: Mapping[str, Latents],
     stop: Callable[[], bool],
     started: float,
 ) -> Iterator[Event]:
     with attach(model.networks, fresh, 0.0, trainable=True) as attachment:
         trainees = [
-            new_trainee(model, attachment, each, caches[each.options.name])
+            new_trainee(model, attachment, each, latents[each.options.name])
             for each in plan.adapters
         ]
         course = _Course(plan, model, attachment, trainees)
@@ -87,8 +87,9 @@ def _train(
                     course.losses.update(event.losses)
                 yield event
         unfinished = [trainee for trainee in trainees if trainee.active]
-        for trainee in unfinished:
-            yield from course.save(trainee, final_path(plan.recipe, trainee.name))
+        yield from course.save_all(
+            [(trainee, final_path(plan.recipe, trainee.name)) for trainee in unfinished]
+        )
         course.require_whole()
     yield Finished(
         job="train",
@@ -124,12 +125,11 @@ class _Course:
     def after_step(self, step: int, active: Sequence[Trainee]) -> Iterator[Event]:
         """Save and draw what is due after a step; at an adapter's last step, always."""
         recipe = self._recipe
+        paths = [(each, self._plans[each.name].path_after(recipe, step)) for each in active]
+        yield from self.save_all([(each, path) for each, path in paths if path is not None])
         due: list[str] = []
         for trainee in active:
             plan = self._plans[trainee.name]
-            path = plan.path_after(recipe, step)
-            if path is not None:
-                yield from self.save(trainee, path)
             if trainee.failure is None and (
                 trainee.finished
                 or is_due(step, recipe.sample_every_n_steps)
@@ -138,12 +138,24 @@ class _Course:
                 due.append(trainee.name)
         yield from self._previews.draw(due, step)
 
+    def save_all(self, due: Sequence[tuple[Trainee, Path]]) -> Iterator[Event]:
+        """Write several adapters; if one cannot be written, the others are before that is told."""
+        failure: OutputError | None = None
+        for trainee, path in due:
+            try:
+                yield from self.save(trainee, path)
+            except OutputError as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
+
     def save(self, trainee: Trainee, path: Path) -> Iterator[Event]:
         """Write one adapter as it is now; one that cannot be written as numbers leaves the run."""
+        plan = self._plans[trainee.name]
         facts = {
             "steps": trainee.step,
             "epoch": trainee.epoch,
-            "num_train_images": len(self._plans[trainee.name].scan.examples),
+            "num_train_images": len(plan.scan.examples) - plan.regularisation,
             "loss": self.losses.get(trainee.name),
         }
         adapter = self._attachment.adapter(trainee.name).with_card(facts=facts)

@@ -45,6 +45,7 @@ class DrawingOptions(AbstractOptions):
         aliases=("num_inference_steps", "sample_steps"),
         unit="steps",
         ge=1,
+        le=10**6,
     )
     cfg_scale: float = option(
         7.0,
@@ -73,6 +74,7 @@ class DrawingOptions(AbstractOptions):
         ko="그림의 너비. 지정하지 않으면 모델의 크기를 씁니다.",
         unit="px",
         ge=1,
+        le=65536,
     )
     height: int | None = option(
         None,
@@ -80,6 +82,7 @@ class DrawingOptions(AbstractOptions):
         ko="그림의 높이. 지정하지 않으면 모델의 크기를 씁니다.",
         unit="px",
         ge=1,
+        le=65536,
     )
     clip_skip: ClipSkip = 1
     batch_size: int = option(
@@ -88,6 +91,7 @@ class DrawingOptions(AbstractOptions):
         ko="한 번에 그리는 그림 수. 그림마다 LoRA가 달라도 됩니다. 클수록 빠르고 메모리를 씁니다.",
         unit="pictures",
         ge=1,
+        le=65536,
     )
     output_dir: Path = option(
         Path("outputs"),
@@ -130,6 +134,7 @@ class GenerateOptions(AbstractOptions):
         aliases=("n_iter", "batch_count", "num_images_per_prompt", "images_per_prompt"),
         unit="pictures",
         ge=1,
+        le=10**6,
     )
     drawing: DrawingOptions
 
@@ -168,5 +173,6 @@ class GridOptions(AbstractOptions):
         aliases=("n_iter", "batch_count", "num_images_per_prompt", "images_per_prompt"),
         unit="rows",
         ge=1,
+        le=10**6,
     )
     drawing: DrawingOptions

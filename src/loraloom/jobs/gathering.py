@@ -12,7 +12,7 @@ from loraloom.jobs.keys import Key, nearest, plain
 from loraloom.jobs.layers import TABLES, Layer
 from loraloom.jobs.naming import is_file_safe
 from loraloom.jobs.packed import PACKED
-from loraloom.jobs.settling import Given, raise_all
+from loraloom.jobs.settling import Given, check_letters, raise_all
 
 Values = dict[str, Given]
 
@@ -53,8 +53,7 @@ class _Reader:
         spelling = plain(item.spelling)
         if spelling in known:
             key = known[spelling]
-            if key.kind == "path" and "\0" in str(item.value):
-                raise UsageError("option.zero", given=item)
+            check_letters(key, item, is_kept=True)  # in the run's own recipe file
             if (first := found.setdefault(key.name, item)) is not item:
                 raise UsageError("recipe.twice", first=first.named, second=item.named)
         elif spelling in FOREIGN:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import types
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -135,9 +136,19 @@ def _kind(annotation: Any) -> tuple[Kind, tuple[str, ...]]:
 
 def _bounds(field: FieldInfo) -> str:
     found = [
-        f"{sign} {getattr(rule, attribute)}"
+        f"{sign} {_number(getattr(rule, attribute))}"
         for rule in field.metadata
         for attribute, sign in _SIGNS
         if getattr(rule, attribute, None) is not None
     ]
     return ", ".join(found)
+
+
+def _number(bound: float) -> str:
+    """Return a bound as a person would write it: 2^63 and 10^9 rather than all their digits."""
+    if isinstance(bound, int) and bound > 10**6:
+        for base in (2, 10):
+            exponent = round(math.log(bound, base))
+            if base**exponent == bound:
+                return f"{base}^{exponent}"
+    return str(bound)

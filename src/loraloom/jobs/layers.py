@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from loraloom.errors import UsageError
+from loraloom.jobs.keys import plain
+from loraloom.jobs.packed import PACKED
 from loraloom.jobs.settling import Given
+from loraloom.jobs.text_file import read_text
 
 TABLES: Final = "adapters"
 """The one list of tables that a recipe has."""
@@ -35,11 +38,11 @@ class Layer:
 def read_layer(path: Path) -> Layer:
     """Read a recipe file. Section names mean nothing, as in kohya's; `[[adapters]]` are tables."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path)
         content = tomllib.loads(text)
     except OSError as error:
         raise UsageError("recipe.unreadable", path=path, reason=error.strerror) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # of the form, of UTF-8, or of a number with thousands of digits
         raise UsageError("recipe.not_toml", path=path, reason=error) from error
     if "datasets" in content:
         raise UsageError("recipe.dataset_file", path=path)
@@ -83,7 +86,7 @@ def _layer(content: Mapping[str, Any], place: _Place) -> Layer:
 
 def _flat(content: Mapping[str, Any], table: int | None, place: _Place) -> Iterator[Given]:
     for key, value in content.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and plain(key) not in PACKED:
             yield from _flat(value, table, place)
         else:
             yield Given(spelling=key, value=value, place=place(table, key))

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from loraloom.errors import UsageError
 from loraloom.jobs.settling import Given
 
-# What some file system refuses, and what has a meaning inside <lora:name:strength>.
-_UNSAFE = re.compile(r"""[\x00-\x1f\x7f<>:"/\\|?*]""")
+# What some file system refuses, halves of letters among it, and what has a meaning inside
+# <lora:name:strength>.
+_UNSAFE = re.compile(r"""[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]""")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 _REPEATS = re.compile(r"^\d+_(?=.)")
 
@@ -36,7 +37,7 @@ def named(tables: Sequence[Mapping[str, Given]]) -> Sequence[Mapping[str, Given]
 def is_file_safe(name: str) -> bool:
     """Tell whether a name can be a file's on every common system."""
     return (
-        0 < len(name.encode()) <= 200
+        0 < len(name.encode(errors="replace")) <= 200
         and name == name.strip(" .")
         and not _UNSAFE.search(name)
         and not _RESERVED.fullmatch(name)

@@ -18,13 +18,14 @@ class Packed:
 
     name: str
     inner: Mapping[str, tuple[str, ...]]
+    example: str
     helps: Mapping[str, str]
 
     def unpack(self, given: Given) -> Iterator[Given]:
         """Yield the keys that the values stand for."""
         values: Any = [given.value] if isinstance(given.value, str) else given.value
         if not isinstance(values, list | tuple):
-            raise UsageError("packed.not_list", given=given, example=next(iter(self.inner)))
+            raise UsageError("packed.not_list", given=given, example=self.example)
         for value in values:  # pyright: ignore[reportUnknownVariableType]
             yield from self._one(str(value), given)  # pyright: ignore[reportUnknownArgumentType]
 
@@ -32,7 +33,7 @@ class Packed:
         inner, equals, content = value.partition("=")
         inner = plain(inner)
         if not equals:
-            raise UsageError("packed.no_value", given=given, example=next(iter(self.inner)))
+            raise UsageError("packed.no_value", given=given, example=self.example)
         if inner not in self.inner:
             known = nearest(inner, self.inner) or ", ".join(self.inner)
             raise UsageError("packed.unknown", given=given, key=inner, known=known)
@@ -49,6 +50,7 @@ PACKED: Final[Mapping[str, Packed]] = MappingProxyType(
         "network_args": Packed(
             name="network_args",
             inner=MappingProxyType({"conv_dim": ("conv_dim",), "conv_alpha": ("conv_alpha",)}),
+            example="conv_dim=4",
             helps={
                 "en": "conv_dim=N or conv_alpha=N, as sd-scripts takes them.",
                 "ko": "sd-scripts와 같은 형식의 conv_dim=N 또는 conv_alpha=N.",
@@ -63,6 +65,7 @@ PACKED: Final[Mapping[str, Packed]] = MappingProxyType(
                     "eps": ("adam_epsilon",),
                 }
             ),
+            example="weight_decay=0.01",
             helps={
                 "en": "weight_decay=X, betas=X,Y or eps=X, as sd-scripts takes them.",
                 "ko": "sd-scripts와 같은 형식의 weight_decay=X, betas=X,Y 또는 eps=X.",

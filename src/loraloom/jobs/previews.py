@@ -26,7 +26,7 @@ class Previews:
         self._attachment = attachment
         self._folder = recipe.run_dir / "samples"
         self._overwrite = recipe.overwrite
-        self._seeds = {each.name: each.training.seed for each in recipe.adapters}
+        self._options = {each.name: each for each in recipe.adapters}
         self._prompts = [parse_sample_prompt(line) for line in recipe.sample_prompts]
 
     def draw(self, names: Sequence[str], step: int) -> Iterator[Event]:
@@ -38,13 +38,15 @@ class Previews:
     def _draw_one(
         self, name: str, number: int, prompt: SamplePrompt, step: int
     ) -> Sampled | Warned:
-        model = self._model
-        seed = self._seeds[name] if prompt.seed is None else prompt.seed
+        model, options = self._model, self._options[name]
+        seed = options.training.seed if prompt.seed is None else prompt.seed
+        width, height = options.data.resolution or (model.resolution, model.resolution)
         settings = SamplingSettings(
             steps=prompt.steps,
             cfg_scale=prompt.cfg_scale,
-            width=prompt.width or model.resolution,
-            height=prompt.height or model.resolution,
+            width=prompt.width or width,
+            height=prompt.height or height,
+            clip_skip=options.training.clip_skip,
         )
         request = ImageRequest(
             prompt=prompt.prompt,

@@ -7,11 +7,12 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, final
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, model_validator
 
 from loraloom.data.options import DataOptions
 from loraloom.errors import LoraLoomError, UsageError
 from loraloom.events import Warned
+from loraloom.jobs.cache_options import CACHE_DIR
 from loraloom.jobs.dataset.file import with_dataset_file
 from loraloom.jobs.gathering import gather
 from loraloom.jobs.keys import Key, index, keys_of
@@ -19,12 +20,15 @@ from loraloom.jobs.layers import flag_layer, read_layer
 from loraloom.jobs.naming import named
 from loraloom.jobs.sample_prompts import parse_sample_prompt
 from loraloom.jobs.settling import collect, raise_all, settle
+from loraloom.jobs.text_file import read_text
 from loraloom.jobs.toml import lines_of
-from loraloom.models.options import DeviceName, ModelName, Precision, precision
+from loraloom.models.options import DeviceName, ModelName, TrainingPrecision, precision
 from loraloom.options import AbstractOptions, option
 from loraloom.training.options import NetworkOptions, OptimizerOptions, TrainingOptions
 
-_ONCE: Final = ("overwrite", "dry_run")
+# File systems allow 255 bytes; ".run" and the numbers that others append want room.
+_LONGEST_RUN_NAME: Final = 200
+_ONCE: Final = ("overwrite", "dry_run", "measure")
 
 
 def _prompts(value: Any) -> Any:
@@ -35,8 +39,12 @@ def _prompts(value: Any) -> Any:
             found.append(item)
             continue
         try:
-            lines = Path(item).read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
+            lines = read_text(item).splitlines()
+        except OSError as error:
+            raise UsageError(
+                "recipe.prompts_unreadable", path=item, reason=error.strerror
+            ) from error
+        except UnicodeDecodeError as error:
             raise UsageError("recipe.prompts_unreadable", path=item, reason=error) from error
         found.extend(s for line in lines if (s := line.strip()) and not s.startswith("#"))
     for prompt in found:
@@ -99,6 +107,7 @@ class Recipe(AbstractOptions):
         aliases=("save_every", "checkpointing_steps"),
         unit="steps",
         ge=1,
+        le=10**9,
     )
     save_every_n_epochs: int | None = option(
         None,
@@ -106,6 +115,7 @@ class Recipe(AbstractOptions):
         ko="끝날 때 외에 이 에포크마다 어댑터를 저장합니다.",
         unit="epochs",
         ge=1,
+        le=10**6,
     )
     sample_prompts: Annotated[tuple[str, ...], BeforeValidator(_prompts)] = option(
         (),
@@ -122,6 +132,7 @@ class Recipe(AbstractOptions):
         aliases=("sample_every", "validation_steps"),
         unit="steps",
         ge=1,
+        le=10**9,
     )
     sample_every_n_epochs: int | None = option(
         None,
@@ -130,14 +141,28 @@ class Recipe(AbstractOptions):
         aliases=("validation_epochs",),
         unit="epochs",
         ge=1,
+        le=10**6,
     )
     sample_at_first: bool = option(
         False,
         en="Draw the sample prompts before the first step too, to see the base alone.",
         ko="첫 스텝 전에도 샘플을 그려 기본 모델만의 결과를 봅니다.",
     )
+    cache_latents: bool | None = option(
+        None,
+        en="Encode each picture once instead of at each use; without it, on unless color_aug is.",
+        ko="이미지를 쓸 때마다가 아니라 한 번만 잠재 벡터로 바꿉니다. 지정하지 않으면 "
+        "color_aug가 꺼져 있을 때 켜집니다.",
+    )
+    cache_latents_to_disk: bool = option(
+        False,
+        en="Keep the encoded pictures on the disk, for later runs and for more pictures than the "
+        "memory holds.",
+        ko="바꾼 잠재 벡터를 디스크에 두어 다음 실행에도 쓰고, 메모리보다 많은 이미지도 다룹니다.",
+    )
+    cache_dir: Path | None = CACHE_DIR
     device: DeviceName = "auto"
-    mixed_precision: Precision = "auto"
+    mixed_precision: TrainingPrecision = "auto"
     overwrite: bool = option(
         False,
         en="Replace files of an earlier run that has the same name.",
@@ -148,7 +173,18 @@ class Recipe(AbstractOptions):
         en="Check everything and show the plan, without training.",
         ko="학습하지 않고 모든 것을 검사해 계획만 보여 줍니다.",
     )
+    measure: bool = option(
+        False,
+        en="Like dry_run, and take two steps in memory to tell how long the run will take.",
+        ko="dry_run처럼 계획만 보여 주되, 메모리에서 두 스텝을 돌려 걸릴 시간도 알려 줍니다.",
+    )
     adapters: tuple[AdapterOptions, ...]
+
+    @model_validator(mode="after")
+    def _cached_or_not(self) -> Self:
+        if self.cache_latents_to_disk and self.cache_latents is False:
+            raise UsageError("cache.disk_without_cache")
+        return self
 
     @classmethod
     def load(cls, *paths: Path | str, overrides: Mapping[str, Any] | None = None) -> Self:
@@ -175,11 +211,14 @@ class Recipe(AbstractOptions):
 
     @property
     def run_name(self) -> str:
-        """The name of the run: as given, else its adapters' names."""
+        """The name of the run: as given, else its adapters' names, as far as a folder can bear."""
         names = [adapter.name for adapter in self.adapters]
         if self.output_name is not None:
             return self.output_name
-        return "+".join(names) if len(names) <= 3 else f"{names[0]}+{len(names) - 1}"
+        joined = "+".join(names)
+        if len(names) <= 3 and len(joined.encode()) <= _LONGEST_RUN_NAME:
+            return joined
+        return f"{names[0]}+{len(names) - 1}"
 
     @property
     def run_dir(self) -> Path:
@@ -189,7 +228,8 @@ class Recipe(AbstractOptions):
     def to_toml(self) -> str:
         """Return the recipe as a file that loads to the same recipe.
 
-        Left out is what asks about one start of the program: `overwrite` and `dry_run`.
+        Left out is what asks about one start of the program: `overwrite`, `dry_run` and
+        `measure`.
         """
         lines = list(lines_of(self, without=_ONCE, notes={}))
         for adapter in self.adapters:

@@ -40,6 +40,7 @@ class RegularizeOptions(AbstractOptions):
         aliases=("num_images", "reg_images"),
         unit="pictures",
         ge=1,
+        le=10**6,
     )
     class_name: str | None = option(
         None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -37,6 +37,10 @@ _EXPECTS: Final[Mapping[Kind, str]] = MappingProxyType(
 )
 _SCALARS: Final = ("text", "path", "choice")
 _LISTS: Final = ("texts", "paths")
+_SHOWN: Final = 100
+"""How many letters of a value an error shows."""
+_BITS: Final = 4096
+"""Longer integers are shown in hexadecimal: Python writes them in no other way at any length."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +129,7 @@ def settle(options: type[Options], given: Mapping[str, Given], **groups: Any) ->
 def _settled(key: Key, given: Given) -> Any:
     """Return a value with the liberties of the surface taken out."""
     value = given.value
+    check_letters(key, given)
     if key.kind == "choice" and isinstance(value, str):
         return next((c for c in key.choices if _alike(c) == _alike(value)), value)
     if key.repeats and isinstance(value, str | Path):
@@ -144,6 +149,26 @@ def _settled(key: Key, given: Given) -> Any:
     return value
 
 
+def check_letters(key: Key, given: Given, *, is_kept: bool = False) -> None:
+    """Raise UsageError for an empty path, and for letters that no file can be called or hold.
+
+    A path may have bytes that are not UTF-8, as Python reads them, unless `is_kept` says that it
+    is written down; a text may not.
+    """
+    is_path = key.kind in ("path", "paths")
+    values: Sequence[Any] = given.value if type(given.value) in (list, tuple) else (given.value,)
+    for text in (str(value) for value in values if isinstance(value, str | Path)):
+        one = replace(given, value=text)
+        if is_path and not text:
+            raise UsageError("option.empty", given=one)
+        if is_path and "\0" in text:
+            raise UsageError("option.zero", given=one)
+        try:
+            text.encode(errors="surrogateescape" if is_path and not is_kept else "strict")
+        except UnicodeEncodeError as error:
+            raise UsageError("option.not_unicode", given=one) from error
+
+
 def _numbers(value: Any) -> Any:
     """Split "0,0.5,1", alone or in a list; what is no number is left for the declaration."""
     if isinstance(value, list | tuple):
@@ -155,7 +180,7 @@ def _is_finite(value: Any) -> bool:
     """Tell whether a value, a number's text included, is a finite number."""
     try:
         return math.isfinite(float(value))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return False
 
 
@@ -179,7 +204,7 @@ def _translated(
     ways: dict[tuple[int | str, ...], Key] = {(*key.home, key.name): key for key in keys}
     told: set[str] = set()
     for detail in error.errors():
-        if detail["type"] == "missing":
+        if detail["type"] == "missing" and detail["loc"] in ways:
             continue  # left out, or told already
         key = next(ways[w] for n in range(9) if (w := tuple(detail["loc"][:n])) in ways)
         if key.name in told:
@@ -187,10 +212,17 @@ def _translated(
         told.add(key.name)
         item = given[key.name]
         match detail["type"]:
-            case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal" if (
-                key.bounds
-            ):
+            case (
+                "greater_than"
+                | "greater_than_equal"
+                | "less_than"
+                | "less_than_equal"
+                | "int_parsing_size"  # thousands of digits
+            ) if key.bounds:
                 yield UsageError("option.bounds", given=item, bounds=key.bounds)
+            case "less_than_equal":  # of each number inside the value
+                bounds = f"≤ {detail.get('ctx', {})['le']}"
+                yield UsageError("option.bounds", given=item, bounds=bounds)
             case "string_too_short" | "too_short" if not item.value:
                 yield UsageError("option.empty", given=item)
             case "value_error" | "assertion_error":
@@ -212,8 +244,15 @@ def _alike(word: str) -> str:
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, str) and not value.isprintable():
-        return repr(value)
+    shown = _written(value)
+    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, int) and value.bit_length() > _BITS:
+        return f"{'-' * (value < 0)}{hex(abs(value))}"
+    if isinstance(value, str | Path) and not str(value).isprintable():
+        return repr(str(value))
     if isinstance(value, str):
         return f'"{value}"' if not value or " " in value else value
     if isinstance(value, bool):

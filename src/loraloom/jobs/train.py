@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING
 
 from loraloom.errors import ModelError, UsageError
 from loraloom.events import Event, Finished, Planned
@@ -13,13 +14,17 @@ from loraloom.jobs.memory import guarded
 from loraloom.jobs.plan import Plan, make_plan
 from loraloom.jobs.recipe import Recipe
 
+if TYPE_CHECKING:
+    import torch
+
 
 def train(recipe: Recipe, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
     """Train all adapters of a recipe together; yield what happens.
 
     Everything that can be known to be wrong without loading the model is found before anything
-    is loaded or written; a dry run ends there. `stop` is asked after each step: then all adapters
-    are saved as they are, and the last event says that the run was interrupted.
+    is loaded or written; a dry run ends there, one that measures after two steps. `stop` is asked
+    after each step: then all adapters are saved as they are, and the last event says that the run
+    was interrupted.
 
     An adapter whose loss is no longer finite leaves the run alone. The others are trained to their
     ends and saved; then `Diverged` is raised in place of the last event.
@@ -29,19 +34,31 @@ def train(recipe: Recipe, stop: Callable[[], bool] = lambda: False) -> Iterator[
     if plan is None:
         yield Finished(job="train", seconds=time.monotonic() - started, interrupted=True)
         return
-    yield Planned(job="train", plan=plan.summary())
-    yield from plan.findings()
+    if not recipe.measure:
+        yield Planned(job="train", plan=plan.summary())
+        yield from plan.findings()
 
     # Only now, for torch takes seconds to import, and the model libraries more.
     from loraloom.jobs.device import choose_device
 
     device = choose_device(recipe.device)
-    if recipe.dry_run:
+    if recipe.measure:
+        yield from guarded(_measured(plan, device), "memory.train")
+    if recipe.dry_run or recipe.measure:
         yield Finished(job="train", seconds=time.monotonic() - started)
         return
     from loraloom.jobs.course import run
 
     yield from guarded(run(plan, device, stop, started), "memory.train")
+
+
+def _measured(plan: Plan, device: torch.device) -> Iterator[Event]:
+    """Measure a step, and tell the plan with what it came to."""
+    from loraloom.jobs.measuring import measure
+
+    measured = yield from measure(plan, device)
+    yield Planned(job="train", plan={**plan.summary(), "measured": measured})
+    yield from plan.findings()
 
 
 def check(
@@ -64,7 +81,7 @@ def check(
     scans = yield from check_folders(recipe, base, stop)
     if scans is None:
         return None
-    plan = make_plan(recipe, scans)
+    plan = make_plan(recipe, scans, base)
     if fault is not None:
         raise fault
     if base is not None and base.geometry is not None:

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 import torch
+from torch import Tensor
 
 from loraloom.adapters.adapter import Adapter, Card
 from loraloom.adapters.attachment import Attachment
-from loraloom.data.cache import LatentCache
 from loraloom.data.caption import compose
 from loraloom.data.example import Example
 from loraloom.data.options import DataOptions
-from loraloom.data.order import Order
-from loraloom.events import Advanced, Event, PhaseStarted
+from loraloom.data.updates import Updates
+from loraloom.jobs.latents import Latents
 from loraloom.jobs.plan import AdapterPlan
 from loraloom.jobs.recipe import AdapterOptions
+from loraloom.jobs.seeing import caption_rules
 from loraloom.models.model import AbstractModel
-from loraloom.training.feed import ExampleFeed
+from loraloom.training.feed import Compose, ExampleFeed, Streams
 from loraloom.training.seeds import stream
 from loraloom.training.targets import Ranks, fresh_adapter
+from loraloom.training.text_reading import TextReading
 from loraloom.training.text_states import TextStateCache
 from loraloom.training.trainee import Trainee, Tuning
 
@@ -58,27 +59,8 @@ def new_adapter(
     return fresh_adapter(parts, ranks, card, weights, dtype)
 
 
-def cache_latents(
-    model: AbstractModel, plans: Sequence[AdapterPlan]
-) -> Iterator[Event | Mapping[str, LatentCache]]:
-    """Encode all pictures, yielding progress and at the end the caches by adapter name."""
-    total = sum(len(plan.scan.examples) for plan in plans)
-    yield PhaseStarted(phase="latents", total=total)
-    caches: dict[str, LatentCache] = {}
-    before = 0
-    for plan in plans:
-        width, height = plan.options.data.resolution or (model.resolution, model.resolution)
-        model.latent_shape(width, height)
-        cache = caches[plan.options.name] = LatentCache()
-        paths = [example.path for example in plan.scan.examples]
-        for done in cache.fill(paths, width=width, height=height, encode_image=model.encode_image):
-            yield Advanced(phase="latents", done=before + done)
-        before += len(paths)
-    yield caches
-
-
 def new_trainee(
-    model: AbstractModel, attachment: Attachment, plan: AdapterPlan, cache: LatentCache
+    model: AbstractModel, attachment: Attachment, plan: AdapterPlan, latents: Latents
 ) -> Trainee:
     """Return an adapter ready to train, all its random streams seeded by its seed and name."""
     options = plan.options
@@ -86,7 +68,7 @@ def new_trainee(
         options.name,
         attachment,
         _tuning(plan, attachment),
-        _feed(model, plan, cache),
+        _feed(model, plan, latents),
         stream(options.training.seed, options.name, "noise"),
         _text_states(model, attachment, options),
     )
@@ -107,44 +89,48 @@ def _tuning(plan: AdapterPlan, attachment: Attachment) -> Tuning:
             "weight_decay": options.weight_decay,
         },
         max_gradient_norm=options.max_grad_norm,
-        accumulation=training.gradient_accumulation_steps,
         noise_offset=training.noise_offset,
         min_snr_gamma=training.min_snr_gamma,
-        clip_skip=training.clip_skip,
+        reading=_reading(plan.options),
     )
 
 
-def _feed(model: AbstractModel, plan: AdapterPlan, cache: LatentCache) -> ExampleFeed:
+def _feed(model: AbstractModel, plan: AdapterPlan, latents: Latents) -> ExampleFeed:
     options = plan.options
     seed = f"{options.training.seed}/{options.name}"
-    order = Order(
-        [example.repeats for example in plan.scan.examples],
+    updates = Updates(
+        plan.scan.examples,
+        [shot.target for shot in latents.shots],
         batch_size=options.training.train_batch_size,
+        accumulation=options.training.gradient_accumulation_steps,
         generator=random.Random(f"{seed}/order"),
+        regularisation_generator=random.Random(f"{seed}/regularisation"),
     )
     return ExampleFeed(
         plan.scan.examples,
-        cache,
-        order,
+        latents.shots,
+        latents.cache,
+        updates,
         _composer(options.data),
-        words=random.Random(f"{seed}/words"),
-        draws=stream(options.training.seed, options.name, "latents"),
-        device=model.device,
-        dtype=torch.promote_types(model.dtype, torch.float32),
+        streams=Streams(
+            words=random.Random(f"{seed}/words"),
+            views=random.Random(f"{seed}/views"),
+            draws=stream(options.training.seed, options.name, "latents"),
+        ),
+        prior_loss_weight=options.training.prior_loss_weight,
+        place=partial(_placed, model),
     )
 
 
-def _composer(data: DataOptions) -> Callable[[Example, random.Random], str]:
-    def words(example: Example, generator: random.Random) -> str:
-        options = data.model_copy(update=dict(example.settings))
+def _placed(model: AbstractModel, latents: Tensor) -> Tensor:
+    return latents.to(model.device, torch.promote_types(model.dtype, torch.float32))
+
+
+def _composer(data: DataOptions) -> Compose:
+    def words(example: Example, epoch: int, generator: random.Random) -> str:
+        rules = caption_rules(example, data)
         return compose(
-            example.caption,
-            trigger="" if example.regularisation else options.trigger or "",
-            shuffle=options.shuffle_caption,
-            keep_tokens=options.keep_tokens,
-            keep_tokens_separator=options.keep_tokens_separator,
-            dropout_rate=options.caption_dropout_rate,
-            generator=generator,
+            example.caption, rules, generator, further_lines=example.further_lines, epoch=epoch
         )
 
     return words
@@ -157,4 +143,9 @@ def _text_states(
     parts = {site.part for site in attachment.sites(options.name)}
     if any(part.startswith("text_encoder") for part in parts):
         return None
-    return TextStateCache(partial(model.encode_text, clip_skip=options.training.clip_skip))
+    return TextStateCache(partial(_reading(options).encode, model))
+
+
+def _reading(options: AdapterOptions) -> TextReading:
+    training = options.training
+    return TextReading(clip_skip=training.clip_skip, weighted=training.weighted_captions)

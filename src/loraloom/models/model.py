@@ -76,6 +76,10 @@ class AbstractModel(ABC):
         """Return mean and standard deviation of the latents."""
 
     @abstractmethod
+    def image_encoder_hash(self) -> str:
+        """Return a hash of all that the latents of a picture depend on but rounding."""
+
+    @abstractmethod
     def decode(self, latents: Latents) -> Pixels:
         """Return the pictures of latents, clamped to [-1, 1]."""
 
@@ -84,6 +88,15 @@ class AbstractModel(ABC):
         """Return what conditions the network, one row per prompt.
 
         `clip_skip` n takes the n-th layer from the end, as the web UI counts: 1 is the last.
+        """
+
+    @abstractmethod
+    def encode_weighted_text(
+        self, prompts: Sequence[Sequence[tuple[str, float]]], clip_skip: int = 1
+    ) -> Conditioning:
+        """Return the states of prompts of weighted pieces, each token's times its piece's weight.
+
+        As kohya's trainer: pieces are tokenized each on its own, and no mean is restored.
         """
 
     @abstractmethod

@@ -14,7 +14,7 @@ from loraloom.models.model import AbstractModel
 from loraloom.training.objective import Noised, draw_noise, losses
 from loraloom.training.packed_texts import PackedTexts
 from loraloom.training.rows import divide_rows
-from loraloom.training.trainee import Trainee
+from loraloom.training.trainee import Rows, Trainee
 
 AfterStep = Callable[[int, Sequence[Trainee]], Iterator[Event]]
 """(step, the adapters that took it) -> events: where a job saves files and draws samples."""
@@ -31,8 +31,9 @@ def train(
     """Train all adapters to their own last steps, or until `stop` says so after a step.
 
     Every step packs the rows of all adapters that are not finished into one batch, each row worn
-    by its own adapter alone. The loss of an adapter is the mean over its own rows and gradients
-    cannot cross rows, so each comes out as if it were trained alone, up to rounding.
+    by its own adapter alone. The loss of an adapter is the mean over its own rows of the step, in
+    how many batches ever, and gradients cannot cross rows, so each comes out as if it were trained
+    alone, up to rounding.
 
     So one whose loss or gradient is not finite leaves alone: the step is not taken, and the others
     go on. When they are done, or were asked to stop, the first such error (`Diverged`) is raised.
@@ -82,22 +83,25 @@ def _gradients(
 ) -> dict[str, float]:
     """Add up the gradients of one step; return each adapter's mean loss."""
     sums = dict.fromkeys((trainee.name for trainee in active), 0.0)
-    for turn in range(max(trainee.tuning.accumulation for trainee in active)):
-        taking = [trainee for trainee in active if turn < trainee.tuning.accumulation]
-        drawn = [_draw(model, trainee) for trainee in taking]
-        texts = PackedTexts(model, attachment, taking, [captions for _, captions in drawn])
-        for group in _by_shape([noised for noised, _ in drawn]):
+    updates = {trainee.name: trainee.feed.update() for trainee in active}
+    rows = {name: sum(len(batch.clean) for batch in update) for name, update in updates.items()}
+    for turn in range(max(map(len, updates.values()))):
+        taking = [trainee for trainee in active if turn < len(updates[trainee.name])]
+        batches = [updates[trainee.name][turn] for trainee in taking]
+        drawn = [_draw(model, each, batch) for each, batch in zip(taking, batches, strict=True)]
+        texts = PackedTexts(model, attachment, taking, [batch.captions for batch in batches])
+        for group in _by_shape(drawn):
             members = [taking[i] for i in group]
-            sizes = [len(drawn[i][0].clean) for i in group]
+            sizes = [len(drawn[i].clean) for i in group]
             divide_rows(attachment, [trainee.name for trainee in members], sizes)
             each = losses(
                 model,
-                Noised.joined([drawn[i][0] for i in group]),
+                Noised.joined([drawn[i] for i in group]),
                 Conditioning.joined([texts.states[i] for i in group]),
             )
             own = [
-                rows.mean() / trainee.tuning.accumulation
-                for trainee, rows in zip(members, torch.split(each, sizes), strict=True)
+                part.sum() / rows[trainee.name]
+                for trainee, part in zip(members, torch.split(each, sizes), strict=True)
             ]
             torch.stack(own).sum().backward()
             for trainee, mean in zip(members, own, strict=True):
@@ -106,8 +110,7 @@ def _gradients(
     return sums
 
 
-def _draw(model: AbstractModel, trainee: Trainee) -> tuple[Noised, Sequence[str]]:
-    rows = trainee.feed.rows()
+def _draw(model: AbstractModel, trainee: Trainee, rows: Rows) -> Noised:
     trainee.epoch = rows.epoch
     noised = draw_noise(
         rows.clean,
@@ -116,7 +119,9 @@ def _draw(model: AbstractModel, trainee: Trainee) -> tuple[Noised, Sequence[str]
         noise_offset=trainee.tuning.noise_offset,
         min_snr_gamma=trainee.tuning.min_snr_gamma,
     )
-    return noised, rows.captions
+    if rows.weights:
+        noised = noised.weighted(rows.weights)
+    return noised.masked(rows.masks)
 
 
 def _by_shape(draws: Sequence[Noised]) -> Iterator[list[int]]:

@@ -41,6 +41,7 @@ class NetworkOptions(AbstractOptions):
         "빨라집니다.",
         aliases=("rank", "r", "lora_rank", "linear", "dim"),
         ge=1,
+        le=65536,
     )
     network_alpha: float | None = option(
         None,
@@ -55,6 +56,7 @@ class NetworkOptions(AbstractOptions):
         ko="3x3 합성곱의 랭크. 지정하지 않으면 합성곱은 학습하지 않습니다.",
         aliases=("conv_rank", "conv"),
         ge=1,
+        le=65536,
         hidden=True,
     )
     conv_alpha: float | None = option(
@@ -133,6 +135,7 @@ class OptimizerOptions(AbstractOptions):
         ko="학습률이 0에서 올라오는 스텝 수. constant 스케줄러에는 쓸 수 없습니다.",
         unit="steps",
         ge=0,
+        le=10**9,
     )
     optimizer_type: Literal["AdamW"] = option(
         "AdamW",
@@ -202,6 +205,7 @@ class TrainingOptions(AbstractOptions):
         aliases=("steps",),
         unit="steps",
         ge=1,
+        le=10**9,
     )
     max_train_epochs: int | None = option(
         None,
@@ -210,6 +214,7 @@ class TrainingOptions(AbstractOptions):
         aliases=("epochs", "num_train_epochs"),
         unit="epochs",
         ge=1,
+        le=10**6,
     )
     train_batch_size: int = option(
         1,
@@ -218,6 +223,7 @@ class TrainingOptions(AbstractOptions):
         aliases=("batch_size", "per_device_train_batch_size"),
         unit="pictures",
         ge=1,
+        le=65536,
     )
     gradient_accumulation_steps: int = option(
         1,
@@ -226,6 +232,7 @@ class TrainingOptions(AbstractOptions):
         aliases=("gradient_accumulation",),
         unit="batches",
         ge=1,
+        le=65536,
     )
     seed: int = option(
         42,
@@ -233,6 +240,13 @@ class TrainingOptions(AbstractOptions):
         ko="실행의 모든 무작위 선택을 고정하는 수.",
         ge=0,
         lt=2**63,
+    )
+    prior_loss_weight: float = option(
+        1.0,
+        en="Factor of the loss of regularisation pictures.",
+        ko="정규화 이미지의 손실에 곱할 값.",
+        ge=0,
+        hidden=True,
     )
     min_snr_gamma: Annotated[float | None, BeforeValidator(_none_at_zero)] = option(
         None,
@@ -247,6 +261,12 @@ class TrainingOptions(AbstractOptions):
         en="Shift of the noise's mean, often 0.05; helps with very dark and very bright pictures.",
         ko="노이즈 평균의 이동량(보통 0.05). 아주 어둡거나 밝은 그림에 도움이 됩니다.",
         ge=0,
+        hidden=True,
+    )
+    weighted_captions: bool = option(
+        False,
+        en="Read (word:1.2) in captions as weights, as in prompts of the web UI; (word) is 1.1.",
+        ko="캡션의 (단어:1.2)를 웹 UI 프롬프트처럼 가중치로 읽습니다. (단어)는 1.1입니다.",
         hidden=True,
     )
     clip_skip: ClipSkip = 1

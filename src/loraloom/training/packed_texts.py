@@ -12,6 +12,7 @@ from loraloom.adapters.attachment import Attachment
 from loraloom.models.conditioning import Conditioning
 from loraloom.models.model import AbstractModel
 from loraloom.training.rows import divide_rows
+from loraloom.training.text_reading import TextReading
 from loraloom.training.trainee import Trainee
 
 
@@ -19,8 +20,8 @@ from loraloom.training.trainee import Trainee
 class PackedTexts:
     """The text states of each adapter's captions, by its place among those that take the step.
 
-    Captions of adapters that are worn by the text encoder and read the same layer of it go through
-    it as one batch, each row wearing its own adapter. Several losses may be formed from the
+    Captions of adapters that are worn by the text encoder and are read alike go through it as one
+    batch, each row wearing its own adapter. Several losses may be formed from the
     states; `backward` then takes their gradients through the text encoder at once.
     """
 
@@ -34,17 +35,17 @@ class PackedTexts:
         self.states: dict[int, Conditioning] = {}
         self._encoded: list[tuple[Tensor, Tensor]] = []
         attachment.set_strengths({})
-        layers: dict[int, list[int]] = {}
+        alike: dict[TextReading, list[int]] = {}
         for place, trainee in enumerate(trainees):
             if trainee.text_states is None:
-                layers.setdefault(trainee.tuning.clip_skip, []).append(place)
+                alike.setdefault(trainee.tuning.reading, []).append(place)
             else:
                 self.states[place] = trainee.text_states(captions[place])
-        for clip_skip, places in layers.items():
+        for reading, places in alike.items():
             sizes = [len(captions[place]) for place in places]
             divide_rows(attachment, [trainees[place].name for place in places], sizes)
             prompts = [prompt for place in places for prompt in captions[place]]
-            encoded = model.encode_text(prompts, clip_skip).states
+            encoded = reading.encode(model, prompts).states
             leaves = encoded.detach().requires_grad_()
             self._encoded.append((encoded, leaves))
             for place, own in zip(places, torch.split(leaves, sizes), strict=True):

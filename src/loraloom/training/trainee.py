@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, final, runtime_checkable
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from loraloom.adapters.attachment import Attachment
@@ -17,24 +18,31 @@ from loraloom.models.conditioning import Conditioning
 from loraloom.models.model import Latents
 from loraloom.training.optimizers import OPTIMIZERS, ParameterGroup
 from loraloom.training.schedules import SCHEDULES
+from loraloom.training.text_reading import TextReading
 
 
 @final
 @dataclass(frozen=True)
 class Rows:
-    """The pictures of one batch of one adapter: latents as drawn, captions as composed."""
+    """The pictures of one batch of one adapter: latents as drawn, captions as composed.
+
+    `weights` multiply the losses of the rows; without them all count the same. `masks` say how
+    much each cell of the latents counts.
+    """
 
     clean: Latents
     captions: Sequence[str]
     epoch: int
+    weights: Sequence[float] = ()
+    masks: Float[Tensor, "batch 1 h w"] | None = None
 
 
 @runtime_checkable
 class Feed(Protocol):
-    """An adapter's endless stream of training rows."""
+    """An adapter's endless stream of steps."""
 
-    def rows(self) -> Rows:
-        """Return the next batch."""
+    def update(self) -> Sequence[Rows]:
+        """Return the batches of the next step, at least one, each of pictures of one size."""
         ...
 
 
@@ -44,8 +52,7 @@ class Tuning:
     """How one adapter is trained.
 
     `learning_rates` are by part; `schedule` and `optimizer` name rows of their tables;
-    `accumulation` batches make one step; a `max_gradient_norm` of 0 clips nothing. `clip_skip` n
-    reads the n-th layer of the text encoder from its end.
+    a `max_gradient_norm` of 0 clips nothing. `reading` is how the text encoder reads captions.
     """
 
     steps: int
@@ -55,10 +62,9 @@ class Tuning:
     optimizer: str = "adamw"
     optimizer_arguments: Mapping[str, Any]
     max_gradient_norm: float = 1.0
-    accumulation: int = 1
     noise_offset: float = 0.0
     min_snr_gamma: float | None = None
-    clip_skip: int = 1
+    reading: TextReading = field(default_factory=TextReading)
 
 
 @final

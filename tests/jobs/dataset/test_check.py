@@ -298,3 +298,43 @@ def test_a_terminal_gets_colours_and_a_pipe_plain_lines(bad, language, monkeypat
         for finding in report["findings"]:
             assert finding["code"] in text
         assert "✂" in text
+
+
+def test_buckets_and_class_pictures_are_told(tmp_path, capsys):
+    for name, sizes in {"dog": [(512, 512)] * 3 + [(1000, 1500)], "class": [(512, 512)]}.items():
+        (tmp_path / name).mkdir()
+        for number, size in enumerate(sizes):
+            image = Image.effect_noise(size, 60 + number)
+            image.save(tmp_path / name / f"{number}.jpg")
+            (tmp_path / name / f"{number}.txt").write_text(f"a {name} {number}", encoding="utf-8")
+    flags = ("--batch_size=2", "--reg_data_dir", str(tmp_path / "class"))
+    report = _checked(tmp_path / "dog", *flags, capsys=capsys)
+    # 1000x1500 is scaled to 427x640, of which 384x640 stay; see the tests of buckets.
+    assert report["buckets"] == [
+        {
+            "size": [512, 512],
+            "images": 3,
+            "regularisation": 1,
+            "uses": 3,
+            "batches": 2,
+            "cut": 0,
+            "most_cut": 0,
+        },
+        {
+            "size": [384, 640],
+            "images": 1,
+            "regularisation": 0,
+            "uses": 1,
+            "batches": 1,
+            "cut": round(1 - 384 / 427, 4),
+            "most_cut": round(1 - 384 / 427, 4),
+        },
+    ]
+    assert (report["uses_per_epoch"], report["steps_per_epoch"]) == (4, 3)
+    assert [subset["regularisation"] for subset in report["subsets"]] == [False, True]
+
+    assert main(["dataset", "check", str(tmp_path / "dog"), *flags]) == 0
+    told = capsys.readouterr().out
+    assert "384x640" in told
+    assert "10%" in told
+    assert f"--reg_data_dir {tmp_path / 'class'}" in told

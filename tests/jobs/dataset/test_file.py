@@ -90,6 +90,7 @@ SUBSET = '[[datasets]]\n[[datasets.subsets]]\nimage_dir = "a"\n'
         (SUBSET + "keep_token = 2", "recipe.unknown_near", "keep_tokens"),
         (SUBSET + "xyzzy = 2", "dataset_file.unknown", "dogs.toml:4"),
         (SUBSET + "resolution = 512", "dataset_file.level", "[[datasets]]"),
+        (SUBSET + "enable_bucket = true", "dataset_file.level", "[[datasets]]"),
         (SUBSET + 'metadata_file = "a.json"', "dataset_file.not_offered", "metadata_file"),
         (SUBSET + 'num_repeats = "many"', "option.expects_integer", "dogs.toml:4"),
         (SUBSET + "num_repeats = 0", "option.bounds", "≥ 1"),
@@ -138,6 +139,12 @@ def test_a_recipe_takes_what_the_file_says_for_the_whole_run_and_says_the_rest_i
     assert adapter.data.train_data_dir == path
     assert (adapter.data.resolution, adapter.data.shuffle_caption) == ((512, 768), True)
     assert (adapter.data.keep_tokens, adapter.training.train_batch_size) == (0, 2)
+
+
+def test_buckets_are_set_for_a_whole_data_set(tmp_path):
+    path = _written(tmp_path, f"[general]\nenable_bucket = false\nmin_bucket_reso = 320\n{SUBSET}")
+    (adapter,) = Recipe.load(overrides={"model": "m", "data": str(path)}).adapters
+    assert (adapter.data.enable_bucket, adapter.data.min_bucket_reso) == (False, 320)
 
 
 def test_such_a_file_in_the_place_of_a_recipe_is_told_apart(tmp_path):

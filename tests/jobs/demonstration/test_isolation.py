@@ -34,7 +34,7 @@ def test_packed_training_is_solo_training(
             "network_dim": 2,
             "conv_dim": 2,
             "train_batch_size": 2,
-            "max_train_steps": 5,
+            "max_train_steps": 3,
             "learning_rate": 1e-2,
             "output_dir": tmp_path / "out",
             "adapters": tables,

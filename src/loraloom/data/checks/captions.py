@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from loraloom.data.caption import with_trigger
 from loraloom.data.checks.check import Noticed, noticed
 from loraloom.data.mojibake import damage
 from loraloom.data.survey import Entry, Survey
@@ -180,7 +179,7 @@ def strange(survey: Survey) -> Iterator[Noticed]:
     ]
     if found:
         entry, tokens = found[0]
-        text = with_trigger(entry.caption.text, entry.trigger(survey.aim))
+        text = entry.prompt(survey.aim)
         yield from noticed((entry for entry, _ in found), preview=_short(text), tokens=tokens.count)
 
 

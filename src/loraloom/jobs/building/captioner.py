@@ -32,8 +32,8 @@ from loraloom.jobs.building.wordpieces import BEGIN
 from loraloom.playground.captions import plain_caption
 from loraloom.playground.scenes import BACKGROUNDS, COLOURS, OBJECTS, Scene
 
-_LEGS: Final = ((1200, 4000), (5500, 5500))
-"""The course was prolonged once: until which step, and for how many its rate was drawn."""
+_LEGS: Final = ((1200, 4000), (5500, 5500), (8000, 8000))
+"""The course was prolonged twice: until which step, and for how many its rate was drawn."""
 _BATCH = 16
 _PATCH: Final = 16
 _CELLS: Final = SIDE // _PATCH

@@ -18,7 +18,7 @@ from loraloom.jobs.dataset.looking import find_everywhere, look
 from loraloom.jobs.dataset.options import CheckOptions as CheckOptions
 from loraloom.jobs.dataset.options import goal_named
 from loraloom.jobs.dataset.report import report
-from loraloom.jobs.dataset.sources import name_sources, source_like
+from loraloom.jobs.dataset.sources import name_sources, regularisation_sources, source_like
 from loraloom.jobs.dataset.steps import Steps
 from loraloom.jobs.keys import keys_of
 
@@ -33,12 +33,13 @@ def check(options: CheckOptions, stop: Callable[[], bool] = lambda: False) -> It
     started = time.monotonic()
     named = name_sources(options.sources(), source_like(options.data))
     yield from named.notes
+    sources = (*named.sources, *regularisation_sources(options.data))
     if options.fix is not None:
-        folders = (source.folder for source in named.sources)
+        folders = (source.folder for source in sources)
         check_destination(options.fix, tuple(folders), overwrite=options.overwrite)
     base = aimed_base(options.model)
     aim = aim_of(options.data, base, goal=goal_named(options.goal))
-    subsets, findings = find_everywhere(named.sources, options.data.caption_extension)
+    subsets, findings = find_everywhere(sources, options.data.caption_extension)
     survey: Survey | None = None
     for step in look(subsets, findings, aim, options.data.caption_extension, stop):
         if isinstance(step, Survey):

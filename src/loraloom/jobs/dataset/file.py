@@ -43,7 +43,6 @@ _OWN: Final = ("image_dir", "is_reg")
 # Keys of sd-scripts that stand in such a file only, and that nothing here answers to.
 _ABSENT: Final = (
     "cache_info",
-    "conditioning_data_dir",
     "custom_attributes",
     "face_crop_aug_range",
     "metadata_file",
@@ -73,6 +72,7 @@ class SubsetOptions(AbstractOptions):
         en="How often an epoch shows each picture.",
         ko="한 에포크에 이미지마다 학습할 횟수.",
         ge=1,
+        le=10**6,
     )
     class_tokens: str = option(
         "",
@@ -286,7 +286,7 @@ def _content(path: Path) -> tuple[str, Mapping[str, Any]]:
         return text, tomllib.loads(text)
     except OSError as error:
         raise UsageError("recipe.unreadable", path=path, reason=error.strerror) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # of the form, of UTF-8, or of a number with thousands of digits
         raise UsageError("recipe.not_toml", path=path, reason=error) from error
 
 

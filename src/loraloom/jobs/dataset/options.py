@@ -49,6 +49,7 @@ class CheckOptions(AbstractOptions):
         aliases=("batch_size",),
         unit="pictures",
         ge=1,
+        le=65536,
     )
     max_train_epochs: int | None = option(
         None,
@@ -57,6 +58,7 @@ class CheckOptions(AbstractOptions):
         aliases=("epochs",),
         unit="epochs",
         ge=1,
+        le=10**6,
     )
     fix: Path | None = option(
         None,
@@ -148,6 +150,7 @@ class TagsOptions(AbstractOptions):
         ko="많이 쓰인 태그를 몇 개 보여 줄지 정합니다.",
         unit="tags",
         ge=0,
+        le=10**9,
     )
     dry_run: bool = option(
         False,
@@ -193,7 +196,9 @@ class SplitOptions(AbstractOptions):
         gt=0,
         lt=1,
     )
-    seed: int = option(0, en="Number that decides which.", ko="어느 것을 뗄지 정하는 수.", ge=0)
+    seed: int = option(
+        0, en="Number that decides which.", ko="어느 것을 뗄지 정하는 수.", ge=0, lt=2**63
+    )
     output_dir: Path | None = option(
         None,
         en="New folder that receives copies in train and held_out; without it, the parts are "

@@ -56,6 +56,16 @@ def source_like(data: DataOptions) -> Source:
     )
 
 
+def regularisation_sources(data: DataOptions) -> tuple[Source, ...]:
+    """Return the folder of regularisation pictures that the options of training data name."""
+    folder = data.reg_data_dir
+    if folder is None:
+        return ()
+    like = source_like(data)
+    label, words = str(folder), data.class_prompt
+    return (replace(like, folder=folder, label=label, words=words, regularisation=True),)
+
+
 def find_places(place: PlaceOptions) -> tuple[list[Subset], list[Finding]]:
     """Return the subsets of the folders that options name; DatasetError where one has none."""
     named = name_sources(place.folders, place.like())

@@ -6,12 +6,13 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 
 from loraloom.data.scan import Scan, scanned
 from loraloom.data.survey import Survey, find_all
-from loraloom.errors import ModelError, UsageError
+from loraloom.errors import DatasetError
 from loraloom.events import Event
-from loraloom.jobs.dataset.aim import AimedBase, aim_of, aimed_base
+from loraloom.jobs.dataset.aim import AimedBase, aim_of
 from loraloom.jobs.dataset.looking import look
-from loraloom.jobs.dataset.sources import name_sources, source_like
+from loraloom.jobs.dataset.sources import name_sources, regularisation_sources, source_like
 from loraloom.jobs.recipe import AdapterOptions, Recipe
+from loraloom.jobs.seeing import check_views
 
 
 def check_folders(
@@ -33,18 +34,12 @@ def check_folders(
         if survey is None:
             return None
         scans[adapter.name] = scanned(survey)
+        check_views(recipe, adapter.name, scans[adapter.name].examples, adapter.data)
     return scans
 
 
-def scan_folders(recipe: Recipe) -> Mapping[str, Scan]:
-    """Look at the pictures of all adapters as `check_folders` does, without telling how far.
-
-    A base that cannot be read is left for its own check to tell.
-    """
-    try:
-        base = aimed_base(recipe.pretrained_model_name_or_path)
-    except ModelError:
-        base = None
+def scan_folders(recipe: Recipe, base: AimedBase | None) -> Mapping[str, Scan]:
+    """Look at the pictures of all adapters as `check_folders` does, without telling how far."""
     looking = check_folders(recipe, base)
     while True:
         try:
@@ -59,12 +54,10 @@ def _check(
     data = adapter.data
     named = name_sources((data.train_data_dir,), source_like(data))
     yield from named.notes
-    sources = named.sources
-    if uneven := next((source for source in sources if source.weight != 1), None):
-        raise UsageError("train.weights", folder=uneven.folder)
+    sources = (*named.sources, *regularisation_sources(data))
     subsets, remarks = find_all(sources, caption_extension=data.caption_extension)
-    if taught := next((each for each in subsets if each.source.regularisation), None):
-        raise UsageError("train.regularisation", folder=taught.folder)
+    if all(subset.source.regularisation for subset in subsets):
+        raise DatasetError("dataset.only_regularisation", folder=data.train_data_dir)
     aim = aim_of(data, base)
     phase = f"survey {adapter.name}"
     yield from look(subsets, remarks, aim, data.caption_extension, stop, phase=phase)

@@ -11,11 +11,11 @@ import torch
 
 from loraloom.adapters.adapter import Adapter
 from loraloom.adapters.attachment import attach
-from loraloom.data.cache import LatentCache
 from loraloom.evaluation.report import Gap, Isolation
 from loraloom.events import Advanced, Event, Measured, PhaseStarted
+from loraloom.jobs.latents import Latents, cache_latents
 from loraloom.jobs.plan import AdapterPlan
-from loraloom.jobs.trainees import cache_latents, new_adapter, new_trainee
+from loraloom.jobs.trainees import new_adapter, new_trainee
 from loraloom.models.model import AbstractModel
 from loraloom.training.loop import train
 
@@ -78,8 +78,8 @@ def _one_thread() -> Generator[None]:
 
 def _encoded(
     model: AbstractModel, plans: Sequence[AdapterPlan]
-) -> Generator[Event, None, Mapping[str, LatentCache]]:
-    caches: Mapping[str, LatentCache] = {}
+) -> Generator[Event, None, Mapping[str, Latents]]:
+    caches: Mapping[str, Latents] = {}
     for event in cache_latents(model, plans):
         if isinstance(event, Event):
             yield event
@@ -89,7 +89,7 @@ def _encoded(
 
 
 def trained(
-    model: AbstractModel, plans: Sequence[AdapterPlan], caches: Mapping[str, LatentCache]
+    model: AbstractModel, plans: Sequence[AdapterPlan], caches: Mapping[str, Latents]
 ) -> dict[str, Adapter]:
     """Return the adapters of some plans after their steps, trained together in the model's type."""
     fresh = {plan.options.name: new_adapter(model, plan, "", model.dtype) for plan in plans}

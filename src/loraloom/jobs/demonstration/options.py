@@ -29,6 +29,7 @@ class DemoOptions(AbstractOptions):
         en="Number that fixes every random choice.",
         ko="모든 무작위 선택을 고정하는 수.",
         ge=0,
+        lt=2**63,
     )
     device: DeviceName = "auto"
     lang: Literal["en", "ko"] = option(

@@ -140,6 +140,7 @@ class MergeOptions(AbstractOptions):
         en="Number that fixes which entries dare drops.",
         ko="dare가 버리는 성분을 정하는 수.",
         ge=0,
+        lt=2**63,
     )
     format: FormatOptions = FormatOptions()
     file: FileOptions = FileOptions()
@@ -172,6 +173,7 @@ class ResizeOptions(AbstractOptions):
         en="Highest rank of any weight, whatever the rule asks for.",
         ko="규칙과 상관없이 가중치가 가질 수 있는 가장 높은 랭크.",
         ge=1,
+        le=65536,
     )
     format: FormatOptions = FormatOptions()
     file: FileOptions = FileOptions()

@@ -42,6 +42,7 @@ class PreprocessOptions(AbstractOptions):
         "씁니다.",
         unit="px",
         ge=8,
+        le=65536,
     )
     model: str | None = option(
         None,
@@ -57,6 +58,7 @@ class PreprocessOptions(AbstractOptions):
         aliases=("repeats",),
         unit="times",
         ge=1,
+        le=10**6,
     )
     goal: GoalName = option(
         "style",

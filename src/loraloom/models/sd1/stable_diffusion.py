@@ -20,6 +20,7 @@ from loraloom.models.geometry import Geometry
 from loraloom.models.model import AbstractModel, Latents, Pixels
 from loraloom.models.noising import Noising
 from loraloom.models.sd1.parts import geometry_of
+from loraloom.models.weighted_tokens import weighted_tokens
 
 
 @final
@@ -93,6 +94,16 @@ class StableDiffusion(AbstractModel):
         scale: float = self.vae.config["scaling_factor"]
         return posterior.mean * scale, posterior.std * scale
 
+    def image_encoder_hash(self) -> str:
+        digest = hashlib.sha256(str(self.vae.config["scaling_factor"]).encode())
+        weights: Mapping[str, Tensor] = self.vae.state_dict()
+        for name in sorted(weights):
+            if name.startswith(("encoder.", "quant_conv.")):
+                tensor = weights[name].cpu().contiguous()
+                digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+                digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        return digest.hexdigest()
+
     def decode(self, latents: Latents) -> Pixels:
         scale: float = self.vae.config["scaling_factor"]
         pixels: Tensor = self.vae.decode(latents.to(self.vae.dtype) / scale).sample
@@ -106,15 +117,27 @@ class StableDiffusion(AbstractModel):
             truncation=True,
             return_tensors="pt",
         )
-        ids: Int[Tensor, "batch tokens"] = tokens["input_ids"].to(self.text_encoder.device)
+        return Conditioning(self._states(tokens["input_ids"], clip_skip))
+
+    def encode_weighted_text(
+        self, prompts: Sequence[Sequence[tuple[str, float]]], clip_skip: int = 1
+    ) -> Conditioning:
+        tokens = [weighted_tokens(self.tokenizer, pieces) for pieces in prompts]
+        states = self._states(torch.tensor([ids for ids, _ in tokens]), clip_skip)
+        weights = torch.tensor([weights for _, weights in tokens]).to(states)
+        return Conditioning(states * weights[:, :, None])
+
+    def _states(
+        self, ids: Int[Tensor, "batch tokens"], clip_skip: int
+    ) -> Float[Tensor, "batch tokens width"]:
+        ids = ids.to(self.text_encoder.device)
         if clip_skip == 1:
-            return Conditioning(self.text_encoder(ids).last_hidden_state)
+            return self.text_encoder(ids).last_hidden_state
         self.geometry.check_clip_skip(clip_skip)
         layers = self.text_encoder(ids, output_hidden_states=True).hidden_states
         # transformers 4 keeps the norm one level down.
         body = getattr(self.text_encoder, "text_model", self.text_encoder)
-        states: Float[Tensor, "batch tokens width"] = body.final_layer_norm(layers[-clip_skip])
-        return Conditioning(states)
+        return body.final_layer_norm(layers[-clip_skip])
 
     def count_tokens(self, prompt: str) -> int:
         ids: list[int] = self.tokenizer(prompt)["input_ids"]
