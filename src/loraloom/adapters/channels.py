@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, Literal, cast
 
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from loraloom.adapters.operation import Operation
+from loraloom.adapters.operation import CONVOLUTIONS, Operation
 
 ROWS: Final = 0
 COLUMNS: Final = 1
@@ -26,9 +26,6 @@ _SIDES: Final[Mapping[tuple[str, int], Literal["input", "output", "choice"]]] = 
         ("embedding", ROWS): "choice",
         ("embedding", COLUMNS): "output",
     }
-)
-_CONVOLUTIONS: Final[Mapping[int, Callable[..., Tensor]]] = MappingProxyType(
-    {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 )
 
 
@@ -77,4 +74,4 @@ def mixed(
     if operation.kind != "convolution":
         return F.linear(x, matrix)
     kernel = matrix.view(*matrix.shape, *(1 for _ in range(operation.sides)))
-    return _CONVOLUTIONS[operation.sides](x, kernel)
+    return CONVOLUTIONS[operation.sides](x, kernel)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-_CONVOLUTIONS: Final[Mapping[int, Callable[..., Tensor]]] = MappingProxyType(
+CONVOLUTIONS: Final[Mapping[int, Callable[..., Tensor]]] = MappingProxyType(
     {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 )
 
@@ -120,7 +120,7 @@ class Operation:
                 wide = second.flatten(1) @ inner.flatten(2)
                 return wide.view(len(wide), -1, *inner.shape[2:])
             case "convolution":
-                return _CONVOLUTIONS[self.sides](inner, second, groups=self.groups)
+                return CONVOLUTIONS[self.sides](inner, second, groups=self.groups)
 
     def add_factors(
         self,
@@ -166,7 +166,7 @@ class Operation:
         return self.apply(x, weight)
 
     def _convolve(self, x: Tensor, weight: Tensor, groups: int) -> Tensor:
-        return _CONVOLUTIONS[self.sides](
+        return CONVOLUTIONS[self.sides](
             x,
             weight,
             stride=self.stride,

@@ -56,8 +56,8 @@ class Packed:
         x = input_of(x, None, y)
         if self._even and operation.kind == "linear":
             count, out = len(self._sizes), y.shape[-1]
-            inner = torch.bmm(x.reshape(count, -1, x.shape[-1]), _stacked(self._downs).mT)
-            sum_ = torch.baddbmm(y.reshape(count, -1, out), inner, _stacked(self._ups).mT)
+            inner = torch.bmm(x.reshape(count, -1, x.shape[-1]), torch.stack(self._downs).mT)
+            sum_ = torch.baddbmm(y.reshape(count, -1, out), inner, torch.stack(self._ups).mT)
             return sum_.view(y.shape)
         return y + torch.cat(list(self._changes(x, operation)))
 
@@ -72,14 +72,10 @@ class Packed:
         if operation.is_pixelwise and self._downs[0][0, 0].numel() == 1:
             sides = x.shape[2:]
             pixels = x.reshape(len(parts), -1, x.shape[1], sides.numel())
-            inner = _stacked([down.flatten(1) for down in self._downs]).unsqueeze(1) @ pixels
+            inner = torch.stack([down.flatten(1) for down in self._downs]).unsqueeze(1) @ pixels
         else:
             each = zip(parts, self._downs, strict=True)
             narrow = torch.stack([operation.apply(part, down) for part, down in each])
             sides, inner = narrow.shape[3:], narrow.flatten(3)
-        wide = _stacked([up.flatten(1) for up in self._ups]).unsqueeze(1) @ inner
+        wide = torch.stack([up.flatten(1) for up in self._ups]).unsqueeze(1) @ inner
         yield wide.view(len(x), -1, *sides)
-
-
-def _stacked(matrices: Sequence[Tensor]) -> Tensor:
-    return torch.stack(list(matrices))
