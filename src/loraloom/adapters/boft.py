@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from loraloom.adapters.channels import COLUMNS, ROWS, divided, side, spread
+from loraloom.adapters.channels import ROWS, divided, side, spread
 from loraloom.adapters.delta import NO_SETTINGS, AbstractDelta, Law, Settings
 from loraloom.adapters.factorization import butterfly_factorization
 from loraloom.adapters.factors import check_names, flat, frozen, unfit
@@ -141,13 +141,8 @@ class Boft(AbstractDelta):
         weight: Float[Tensor, "out ..."],
         operation: Operation,
     ) -> Float[Tensor, "batch ..."] | None:
-        rows = self._rotation.side == "output"
-        where = side(operation, ROWS if rows else COLUMNS)
-        if where == "choice" or operation.groups > 1:
-            return None  # different tokens are rotated together, or outputs of different inputs
-        if where == "input" and weight.shape[2:].numel() > 1:
-            return None  # pixels of the kernel are rotated into each other
-        if self.rescale is not None and side(operation, ROWS) == "input":
+        where = self._rotation.felt_at(operation, weight)
+        if where is None or (self.rescale is not None and side(operation, ROWS) == "input"):
             return None
         turns = list(enumerate(self._rotation.turns(self.blocks.to(self.precision)).to(y.dtype)))
         if where == "output":

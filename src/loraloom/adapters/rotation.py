@@ -16,9 +16,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from loraloom.adapters.channels import divided
+from loraloom.adapters.channels import COLUMNS, ROWS, divided, side
 from loraloom.adapters.delta import Setting, Settings
 from loraloom.adapters.factors import check_settings
+from loraloom.adapters.operation import Operation
 
 Side: TypeAlias = Literal["output", "input"]
 Cayley: TypeAlias = Literal["exact", "transposed", "neumann"]
@@ -68,6 +69,17 @@ class Rotation:
         """The inverse of `of`."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in values.items() if value is not None}
+
+    def felt_at(
+        self, operation: Operation, weight: Float[Tensor, "out ..."]
+    ) -> Literal["input", "output"] | None:
+        """Return on which side of a layer its rotated weight is rotated channels, if on any."""
+        where = side(operation, ROWS if self.side == "output" else COLUMNS)
+        if where == "choice" or operation.groups > 1:
+            return None  # different tokens are rotated together, or outputs of different inputs
+        if where == "input" and weight.shape[2:].numel() > 1:
+            return None  # pixels of the kernel are rotated into each other
+        return where
 
     def turns(self, blocks: Float[Tensor, "*stages blocks size size"]) -> Tensor:
         """Return R - I for every block."""
