@@ -11,7 +11,10 @@ def main() -> int:
     gc.set_threshold(100_000)
     from loraloom.cli.main import main as run
 
-    return run()
+    try:
+        return run()
+    finally:
+        gc.freeze()  # nor at the end, where the process gives everything back at once
 
 
 if __name__ == "__main__":

@@ -15,7 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field
 class AbstractOptions(BaseModel):
     """A group of options: immutable, and closed against keys that nobody declared."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        defer_build=True,  # help pages read the declarations of many groups and fill none
+    )
 
 
 def option(

@@ -3,34 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from loraloom.cli.columns import table
-from loraloom.cli.command import Command, Request
-from loraloom.cli.records import dumps
 from loraloom.cli.session import Session
-from loraloom.cli.words import given_to
-from loraloom.jobs.cache_options import CacheListOptions, CachePruneOptions
-from loraloom.jobs.keys import keys_of
-from loraloom.jobs.settling import settle
-from loraloom.options import AbstractOptions
-
-_Job = Callable[[Any], Mapping[str, Any]]
-_Lines = Callable[[Mapping[str, Any], Session], Iterator[str]]
-
-
-def _list(options: CacheListOptions) -> Mapping[str, Any]:
-    from loraloom.jobs.cache import list_cache
-
-    return list_cache(options)
-
-
-def _prune(options: CachePruneOptions) -> Mapping[str, Any]:
-    from loraloom.jobs.cache import prune_cache
-
-    return prune_cache(options)
+from loraloom.cli.telling import Telling
 
 
 def _list_lines(told: Mapping[str, Any], session: Session) -> Iterator[str]:
@@ -67,27 +45,15 @@ def _size(count: int) -> str:
     return f"{count / 2**20:.1f} MiB"
 
 
-def _run(
-    options: type[AbstractOptions], job: _Job, lines: _Lines, session: Session, request: Request
-) -> int:
-    told = job(settle(options, given_to(keys_of(options), (), request)))
-    if session.json:
-        print(dumps(told), file=session.out)
-    else:
-        for line in lines(told, session):
-            print(line, file=session.out)
-    return 0
-
-
-def _command(name: str, options: type[AbstractOptions], job: _Job, lines: _Lines) -> Command:
-    return Command(
-        name=f"cache {name}",
-        options=partial(keys_of, options),
-        run=partial(_run, options, job, lines),
-    )
-
-
 CACHE: Final = (
-    _command("list", CacheListOptions, _list, _list_lines),
-    _command("prune", CachePruneOptions, _prune, _prune_lines),
+    Telling(
+        options="cache_options:CacheListOptions",
+        job="cache:list_cache",
+        lines=_list_lines,
+    ).command("cache list"),
+    Telling(
+        options="cache_options:CachePruneOptions",
+        job="cache:prune_cache",
+        lines=_prune_lines,
+    ).command("cache prune"),
 )

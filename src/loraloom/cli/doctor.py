@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from loraloom.cli.columns import table, wrapped
 from loraloom.cli.command import Command, Request
-from loraloom.cli.records import dumps
+from loraloom.cli.plain_data import dumps
 from loraloom.cli.session import Session
 from loraloom.cli.wording import named
 from loraloom.errors import SetupError

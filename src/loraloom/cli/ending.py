@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-from loraloom.cli.records import dumps, error_record
+from loraloom.cli.plain_data import dumps, error_record
 from loraloom.cli.session import Session
 from loraloom.errors import LoraLoomError, UsageError
 from loraloom.jobs.keys import nearest, plain

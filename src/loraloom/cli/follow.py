@@ -11,8 +11,9 @@ from typing import Any
 from loraloom.cli.ending import tell
 from loraloom.cli.interruption import Interruption
 from loraloom.cli.pace import clock
+from loraloom.cli.plain_data import dumps
 from loraloom.cli.progress import progress_for
-from loraloom.cli.records import EventLog, Tally, dumps
+from loraloom.cli.records import EventLog, Tally
 from loraloom.cli.session import Session
 from loraloom.errors import LoraLoomError, UsageError
 from loraloom.events import Event, Warned

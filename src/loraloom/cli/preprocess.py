@@ -9,8 +9,9 @@ from typing import Any, Final
 from loraloom.cli.columns import table
 from loraloom.cli.command import Command, Request
 from loraloom.cli.flags import by_key
+from loraloom.cli.plain_data import dumps
 from loraloom.cli.quoting import quoted
-from loraloom.cli.records import Tally, dumps
+from loraloom.cli.records import Tally
 from loraloom.cli.session import Session
 from loraloom.errors import UsageError
 from loraloom.events import Event

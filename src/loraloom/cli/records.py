@@ -1,9 +1,7 @@
-"""Events and results as JSON, for programs."""
+"""What the events of a job come to: a log of them as JSON, and one result."""
 
 from __future__ import annotations
 
-import json
-import math
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -11,6 +9,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, final
 
+from loraloom.cli.plain_data import dumps, error_record
 from loraloom.cli.session import Session, Stream
 from loraloom.errors import LoraLoomError, OutputError
 from loraloom.events import (
@@ -24,20 +23,6 @@ from loraloom.events import (
     Saved,
     Warned,
 )
-
-
-def dumps(value: Any) -> str:
-    """Return one line of JSON; numbers that JSON has no word for become null."""
-    return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, default=str)
-
-
-def error_record(error: LoraLoomError, language: str) -> dict[str, Any]:
-    """Return an error as data."""
-    return {
-        "code": error.code,
-        "message": error.message(language),
-        "exit_code": error.exit_code,
-    }
 
 
 @final
@@ -129,15 +114,3 @@ def _open(path: Path) -> TextIOWrapper:
     except OSError as error:
         reason = error.strerror
         raise OutputError("cli.events_unwritable", path=path, reason=reason) from error
-
-
-def _finite(value: Any) -> Any:
-    match value:
-        case float() if not math.isfinite(value):
-            return None
-        case Mapping():
-            return {str(key): _finite(item) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-        case list() | tuple():
-            return [_finite(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
-        case _:
-            return value
