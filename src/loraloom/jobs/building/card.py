@@ -82,7 +82,7 @@ def write_card(work: Work, target: Path) -> None:
 
 
 def _stage(work: Work, name: str) -> Mapping[str, Any]:
-    checkpoint = torch.load(work.folder / f"{name}.checkpoint.pt", weights_only=True)
+    checkpoint = work.checkpoint(name)
     steps, anew = int(checkpoint["step"]), int(checkpoint["ramped_from"])
     entries = [
         entry for entry in read_entries(log_file(work.folder, name)) if entry["step"] < steps

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import Any, final
+
+import torch
+from torch import Tensor
 
 from loraloom.jobs.building.pool import Pool
 from loraloom.playground.styles import STYLES
@@ -58,6 +61,18 @@ class Work:
             styles=tuple(STYLES),
             held_out=True,
         )
+
+    def checkpoint_file(self, stage: str) -> Path:
+        """Return where a stage's last checkpoint is."""
+        return self.folder / f"{stage}.checkpoint.pt"
+
+    def checkpoint(self, stage: str) -> dict[str, Any]:
+        """Return a stage's last checkpoint."""
+        return torch.load(self.checkpoint_file(stage), weights_only=True)
+
+    def averaged(self, stage: str) -> dict[str, Tensor]:
+        """Return the averaged weights that a stage has come to."""
+        return self.checkpoint(stage)["average"]
 
     def _single(self, name: str, seed: int, count: int) -> Pool:
         return Pool(
