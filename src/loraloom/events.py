@@ -107,10 +107,15 @@ class Saved(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Warned(Event):
-    """Something the user should know and can act on; worded in the catalogue by `code`."""
+    """Something the user should know and can act on; worded in the catalogue by `code`.
+
+    `severity` is "warning", or "note" for what asks for nothing; "error" for what was wrong with
+    something that the job then left out.
+    """
 
     code: str
     details: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    severity: str = "warning"
 
 
 @dataclass(frozen=True, kw_only=True)

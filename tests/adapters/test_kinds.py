@@ -83,10 +83,10 @@ def test_the_shortcut_is_the_definition(variant, generator):
 WITHOUT_SHORTCUT = {
     "lora": lambda operation: operation.groups == 16,
     "loha": lambda operation: operation.kind != "embedding",
-    "lokr": lambda operation: operation.groups > 1 or operation.kind == "transposed",
+    "lokr": lambda operation: operation.groups > 1,
     "dora": lambda operation: operation.groups == 16,
     "doha": lambda operation: operation.kind != "embedding",
-    "dokr": lambda operation: operation.groups > 1 or operation.kind == "transposed",
+    "dokr": lambda operation: operation.groups > 1,
     "full": lambda operation: True,
     "ia3": lambda operation: False,
     "oft": lambda operation: operation.groups > 1 or operation.kind == "embedding",

@@ -52,14 +52,12 @@ def _theirs(layer, generator, **options):
 
 
 def _ours(theirs):
-    """Return PEFT's adapter as ours: an embedding's and a Conv1D's update is the transpose."""
-    turned = isinstance(theirs.get_base_layer(), nn.Embedding | Conv1D)
-    if isinstance(theirs.get_base_layer(), nn.Embedding):
-        down, up = theirs.lora_embedding_A["default"], theirs.lora_embedding_B["default"]
+    """Return PEFT's adapter as ours: an embedding's update is the transpose."""
+    turned = isinstance(theirs.get_base_layer(), nn.Embedding)
+    if turned:
+        up, down = theirs.lora_embedding_A["default"].T, theirs.lora_embedding_B["default"].T
     else:
         down, up = theirs.lora_A["default"].weight, theirs.lora_B["default"].weight
-    if turned:
-        down, up = up.T, down.T
     lora = Lora(down.clone(), up.clone(), 4.5)
     if not theirs.lora_magnitude_vector:
         return Adapter(deltas={SITE: lora}, card=Card(family="", name="a"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import peft
 import pytest
@@ -210,3 +211,16 @@ def test_it_comes_out_as_an_adapter_that_does_the_same(model, generator):
 def test_the_package_offers_it():
     assert loraloom.LoRALinear is LoRALinear
     assert loraloom.apply_lora is apply_lora
+
+
+@pytest.mark.parametrize("alpha", [math.nan, math.inf, -math.inf])
+def test_an_alpha_that_is_no_number_is_refused(alpha):
+    layer = nn.Linear(3, 4)
+    with pytest.raises(UsageError) as caught:
+        LoRALinear(layer, 2, alpha)
+    assert caught.value.code == "lora_linear.alpha"
+    model = nn.Sequential(layer)
+    with pytest.raises(UsageError):
+        apply_lora(model, ["0"], 2, alpha)
+    assert model[0] is layer
+    assert layer.weight.requires_grad

@@ -8,6 +8,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from loraloom.adapters.operation import Operation
+from tests.adapters.variants import weight_of
 
 
 class ScaledEmbedding(nn.Embedding):
@@ -66,7 +67,7 @@ def _input(layer, generator):
 def test_the_layers_own_weight_gives_the_layers_output(layer, generator):
     x = _input(layer, generator)
     with torch.no_grad():
-        found, expected = Operation.of(layer).apply(x, layer.weight), layer(x)
+        found, expected = Operation.of(layer).apply(x, weight_of(layer)), layer(x)
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
 
 
@@ -74,7 +75,7 @@ def test_the_layers_own_weight_gives_the_layers_output(layer, generator):
 @pytest.mark.parametrize("scale", [1.0, -0.7, torch.tensor([0.5, 0.0, -2.0])], ids=str)
 def test_factors_act_as_their_product(layer, scale, generator):
     operation, x = Operation.of(layer), _input(layer, generator)
-    rows, *columns = layer.weight.shape
+    rows, *columns = weight_of(layer).shape
     down = torch.randn(4, *columns, generator=generator)
     up = torch.randn(rows, 4, *(1 for _ in columns[1:]), generator=generator)
     product = torch.einsum("or,ri...->oi...", up.flatten(1), down)

@@ -37,7 +37,8 @@ def _lora(site, shape=(4, 4), rank=2):
     [
         (nn.Linear(3, 4), "weight", Operation(kind="linear"), (4, 3)),
         (nn.Linear(3, 4), "bias", Operation(kind="linear"), (4,)),
-        (Conv1D(4, 3), "weight", Operation(kind="transposed"), (3, 4)),
+        (Conv1D(4, 3), "weight", Operation(kind="linear"), (4, 3)),
+        (Conv1D(4, 3), "bias", Operation(kind="linear"), (4,)),
         (nn.Embedding(9, 4), "weight", Operation(kind="embedding"), (9, 4)),
         (nn.LayerNorm(4), "weight", None, (4,)),
         (nn.LayerNorm(4), "bias", None, (4,)),
@@ -50,7 +51,10 @@ def test_a_parameter_is_found_in_its_layer(module, path, operation, shape):
     found = _find(module, path)
     assert found.layer is module
     assert (found.parameter, found.operation, found.shape) == (path, operation, shape)
-    assert found.weight is module.get_parameter(path)
+    kept = module.get_parameter(path)
+    assert found.weight.data_ptr() == kept.data_ptr()
+    turned = isinstance(module, Conv1D) and path == "weight"
+    assert torch.equal(found.weight, kept.T if turned else kept)
 
 
 def test_a_layer_that_is_read_and_never_called_is_found_in_its_reader():

@@ -15,6 +15,7 @@ from loraloom.adapters.attachment import attach
 from loraloom.adapters.card import Card
 from loraloom.adapters.kinds import KINDS
 from loraloom.adapters.site import Site
+from tests.adapters.variants import weight_of
 
 SITE = Site("model", "layer.weight")
 LAYERS = {
@@ -64,13 +65,13 @@ def _expected(layer, x, worn):
     layer = copy.deepcopy(layer).double().requires_grad_(False)
     assert not layer._forward_hooks
     x = x.double() if x.is_floating_point() else x
-    base, rows = layer.weight.clone(), []
+    base, rows = weight_of(layer).clone(), []
     for row in range(len(x)):
-        layer.weight.copy_(base)
+        weight_of(layer).copy_(base)
         for adapter, strength in worn:
             (delta,) = adapter.deltas.values()
             s = strength if isinstance(strength, float) else float(strength[row])
-            layer.weight.add_(s * _exact(delta).delta(base))
+            weight_of(layer).add_(s * _exact(delta).delta(base))
         rows.append(layer(x[row : row + 1]))
     return torch.cat(rows)
 
@@ -83,7 +84,7 @@ def _close(found, expected, tolerance=2e-6):
 @EVERY_LAYER
 def test_the_output_is_that_of_the_changed_weight(kind, layer, generator):
     network = nn.ModuleDict({"layer": layer}).requires_grad_(False)
-    adapter = _adapter(kind, tuple(layer.weight.shape), generator)
+    adapter = _adapter(kind, tuple(weight_of(layer).shape), generator)
     x, before = _input(layer, generator), layer.weight.clone()
     base = layer(x)
     wanted = [_expected(layer, x, [(adapter, strength)]) for strength in STRENGTHS]
@@ -104,7 +105,7 @@ def test_the_output_is_that_of_the_changed_weight(kind, layer, generator):
 @EVERY_LAYER
 def test_all_kinds_at_once_add_up_in_any_order(layer, generator):
     network = nn.ModuleDict({"layer": layer}).requires_grad_(False)
-    shape, x = tuple(layer.weight.shape), _input(layer, generator)
+    shape, x = tuple(weight_of(layer).shape), _input(layer, generator)
     adapters = [_adapter(kind, shape, generator, name=name) for name, kind in KINDS.items()]
     strengths = {
         adapter.card.name: STRENGTHS[number % len(STRENGTHS)]
@@ -144,7 +145,7 @@ def test_leaving_restores_bit_for_bit_in_every_dtype(kind, dtype, generator):
 def test_under_autocast_it_is_near_the_formula(kind, name, generator):
     layer = LAYERS[name]
     network = nn.ModuleDict({"layer": layer}).requires_grad_(False)
-    adapter = _adapter(kind, tuple(layer.weight.shape), generator)
+    adapter = _adapter(kind, tuple(weight_of(layer).shape), generator)
     x = _input(layer, generator)
     for strength in STRENGTHS[1:3]:
         expected = _expected(layer, x, [(adapter, strength)])
@@ -188,7 +189,7 @@ def test_a_conv_spelled_as_a_linear_layer_and_the_other_way_round(generator):
             adapter = _adapter(kind, shape, generator)
             (given,) = adapter.deltas.values()
             straight = type(given).from_parts(given.parts(), given.alpha, given.settings)
-            straight = straight.fitted(tuple(layer.weight.shape))
+            straight = straight.fitted(tuple(weight_of(layer).shape))
             plain = Adapter(deltas={SITE: straight}, card=adapter.card)
             expected = _expected(layer, x, [(plain, 0.5)])
             with attach({"model": network}, adapter, 0.5) as attachment:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 from loraloom.adapters.delta import AbstractDelta
 from loraloom.adapters.kinds import KINDS
@@ -30,11 +31,16 @@ class Layer:
         assert operation is not None
         draw = _tokens(x) if operation.kind == "embedding" else _normal(x)
         name = f"{type(layer).__name__}({layer.extra_repr()})"
-        return cls(name=name, operation=operation, shape=tuple(layer.weight.shape), input=draw)
+        return cls(name=name, operation=operation, shape=tuple(weight_of(layer).shape), input=draw)
 
     def weight(self, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> Tensor:
         """Draw a weight of a size that a trained one has."""
         return torch.randn(self.shape, generator=generator, dtype=dtype) / 3
+
+
+def weight_of(layer: nn.Module) -> Tensor:
+    """Return a layer's weight with the outputs for rows, which GPT-2's `Conv1D` has for columns."""
+    return layer.weight.T if isinstance(layer, Conv1D) else layer.weight
 
 
 def _tokens(x: tuple[int, ...]) -> Callable[..., Tensor]:
@@ -55,12 +61,7 @@ LAYERS = (
     Layer.of(nn.Conv3d(8, 16, 2), 1, 8, 3, 3, 2),
     Layer.of(nn.Conv2d(16, 16, 3, groups=2), 2, 16, 4, 3),
     Layer.of(nn.Conv2d(16, 16, 2, groups=16), 2, 16, 4, 3),
-    Layer(
-        name="transposed",
-        operation=Operation(kind="transposed"),
-        shape=(16, 8),
-        input=_normal((2, 5, 16)),
-    ),
+    Layer.of(Conv1D(8, 16), 2, 5, 16),
 )
 SMALL_LAYERS = LAYERS[:1] + LAYERS[2:3]
 

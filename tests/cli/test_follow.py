@@ -79,7 +79,7 @@ def test_plain_progress_is_whole_lines():
     assert "images" not in text
     assert "pictures  1,200" in text
     assert "step 1/2 · loss cat nan, dog 0.5000 · lr 1e-4 · epoch 1" in text
-    assert "note: num_repeats = 0" in text
+    assert "warning [dataset.repeats]: num_repeats = 0" in text
     assert ours.out.getvalue().split() == ["a.png", "cat.safetensors"]
 
 
@@ -97,7 +97,7 @@ def test_quiet_keeps_warnings_and_results(monkeypatch, changes):
         monkeypatch.setenv(name, value)
     ours = session(quiet=True, err=Terminal())
     follow(ours, lambda stop: iter(ALL))
-    assert ours.err.getvalue().startswith("note: num_repeats = 0")
+    assert ours.err.getvalue().startswith("warning [dataset.repeats]: num")
     assert "loss" not in ours.err.getvalue()
     assert ours.out.getvalue().split() == ["a.png", "cat.safetensors"]
 
@@ -183,3 +183,24 @@ def test_a_job_that_was_done_when_the_signal_came_ended_well(capfd):
         yield Finished(job="train", seconds=1.0)
 
     assert follow(session(), job) == 0
+
+
+@pytest.mark.parametrize("name", ["convert", "merge", "resize", "extract", "fuse"])
+def test_a_job_that_would_write_at_its_end_does_not_speak_of_saving(name, monkeypatch, capfd):
+    def job(options, stop):
+        os.kill(os.getpid(), signal.SIGINT)
+        yield Finished(job=f"lora {name}", seconds=1.0, interrupted=stop())
+
+    words = {
+        "convert": ["a.safetensors", "b.safetensors", "--to", "kohya"],
+        "merge": ["a.safetensors", "-o", "b.safetensors"],
+        "resize": ["a.safetensors", "--rank", "2", "-o", "b.safetensors"],
+        "extract": ["a", "b", "-o", "c.safetensors"],
+        "fuse": ["a", "b.safetensors", "-o", "c"],
+    }
+    monkeypatch.setattr(f"loraloom.jobs.lora.{name}.{name}", job)
+    assert main(["lora", name, *words[name], "--lang", "en"]) == 130
+    said = capfd.readouterr().err
+    assert "Stopping; nothing is left half-written." in said
+    assert "nothing was finished" in said
+    assert "saving" not in said

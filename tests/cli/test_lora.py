@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from loraloom.cli.main import main
 
@@ -54,3 +54,17 @@ def test_a_file_that_is_none_ends_with_status_4(tmp_path, capsys):
     path.write_bytes(b"nothing of the kind")
     assert main(["lora", "info", str(path)]) == 4
     assert "error [file." in capsys.readouterr().err
+
+
+def test_metadata_of_strangers_do_nothing_to_a_terminal(file, tmp_path, capsys):
+    hostile = "x\x1b[31m\x07\u202e\r\n\x00y"
+    other = tmp_path / "other.safetensors"
+    save_file(load_file(file), other, {"ss_output_name": hostile, "modelspec.title": hostile})
+    for words in (["info", other], ["meta", "show", other], ["diff", file, other]):
+        assert main(["lora", *map(str, words)]) == 0
+        shown = capsys.readouterr().out
+        assert "�[31m" in shown
+        assert not {"\x1b", "\x07", "\u202e", "\r", "\x00"} & set(shown)
+    assert main(["lora", "meta", "show", str(other), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["metadata"]["ss_output_name"] == hostile

@@ -8,7 +8,7 @@ import pytest
 
 from loraloom.cli.main import main
 from loraloom.errors import DatasetError, Diverged
-from loraloom.events import Saved
+from loraloom.events import Planned, Saved
 from loraloom.jobs.recipe import Recipe
 
 from .conftest import FILE
@@ -131,7 +131,34 @@ def test_keys_that_hold_anyway_are_noted(training, capsys):
     assert train("photos", "--xformers", "--masked-loss", "--max_token_length", "75") == 0
     captured = capsys.readouterr().err
     for name in ("xformers", "masked_loss", "max_token_length"):
-        assert f"note: --{name}" in captured
+        assert f"--{name}" in captured
+    assert "note [held." in captured
+
+
+@pytest.mark.parametrize("words", [["--dry_run"], ["--measure"], ["--dry_run", "--quiet"]])
+def test_the_plan_is_the_result_of_a_dry_run(training, capsys, words):
+    assert main(["train", "photos", "--model", "playground", *words]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == "Plan:\n  base model  playground\n  steps       3\n"
+    assert "playground" not in captured.err
+
+
+def test_the_plan_of_a_dry_run_is_told_to_programs_too(training, capsys):
+    assert main(["train", "photos", "--model", "playground", "--dry_run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["plan"] == {"model": "playground", "steps": 3}
+    assert main(["train", "photos", "--model", "playground", "--dry_run", "--events", "-"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert json.loads(lines[0])["type"] == "planned"
+
+
+def test_class_pictures_are_told_in_their_bucket(training, capsys):
+    bucket = {"size": [128, 128], "batches": 0, "cut": 0, "regularisation": 20}
+    plan = {"buckets": [{**bucket, "images": 0}, {**bucket, "images": 1, "batches": 1}]}
+    training.events = lambda stop: iter([Planned(job="train", plan=plan)])
+    assert main(["train", "photos", "--model", "playground", "--dry_run"]) == 0
+    told = capsys.readouterr().out
+    assert "128x128: 20 regularisation pictures," in told
+    assert "128x128: 1 pictures, 1 batches per epoch, and 20 regularisation pictures" in told
 
 
 def test_the_files_are_the_result_and_the_next_commands_are_advice(training, capsys):

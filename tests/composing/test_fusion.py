@@ -37,7 +37,7 @@ from loraloom.composing import (
 from loraloom.errors import ModelError
 from loraloom.formats.atomic import write_files
 from loraloom.formats.naming.checkpoints.checkpoint import names_in_file, names_in_folder
-from tests.adapters.variants import VARIANTS, Layer
+from tests.adapters.variants import VARIANTS, Layer, weight_of
 from tests.composing.conftest import LAYERS, assert_same_changes, changes, random_delta, site
 
 _ONES = {
@@ -50,8 +50,8 @@ _ONES = {
 }
 
 
-def _names(tensors):
-    return names_in_folder("model", tensors, "the test").meanings
+def _names(tensors, turned=()):
+    return names_in_folder("model", tensors, "the test", turned).meanings
 
 
 def _read(checkpoint):
@@ -103,21 +103,22 @@ def test_every_kind_live_merged_and_fused_is_one(net, pictures, kind, strength):
 def test_every_form_live_merged_and_fused_is_one(variant, layer, generator):
     """Kinds in all forms on every sort of layer, with factors of a size that none is trained to."""
     net = nn.ModuleDict({"layer": layer}).requires_grad_(False)
-    shape = tuple(layer.weight.shape)
+    shape = tuple(weight_of(layer).shape)
     if not variant.suits(shape):
         return
     operation = Operation.of(layer)
     drawn = Layer(name="", operation=operation, shape=shape, input=lambda draws: draws)
-    delta = variant.random(drawn, generator, layer.weight)
+    delta = variant.random(drawn, generator, weight_of(layer))
     adapter = {"a": Adapter(deltas={site("layer"): delta}, card=Card(family=""))}
     state = net.state_dict()
     drawn = torch.randn(4, 16, 5, 6, generator=generator)
     x = torch.randint(16, (4, 6)) if operation.kind == "embedding" else drawn
-    x = x.flatten(2).mT.contiguous() if operation.kind in ("linear", "transposed") else x
+    x = x.flatten(2).mT.contiguous() if operation.kind == "linear" else x
     for strength in (1.0, -0.7):
         given = {"a": strength}
-        fused = _read(fuse(in_memory(state), _names(state), adapter, given))
-        base = BaseWeights.of({site("layer"): layer.weight})
+        turned = ["layer.weight"] if isinstance(layer, Conv1D) else []
+        fused = _read(fuse(in_memory(state), _names(state, turned), adapter, given))
+        base = BaseWeights.of({site("layer"): weight_of(layer)})
         with attach({"model": net}, adapter, given):
             live = layer(x)
         with attach({"model": net}, merge(adapter, given, base=base).adapter):

@@ -348,7 +348,7 @@ def test_adapters_for_other_shapes_are_refused(make):
         ({"mode": "linear"}, "composing.no_mode"),
         ({"normalize": "mean"}, "composing.no_normalizer"),
         ({"truncation": Truncation.to(4)}, "composing.cat_rank"),
-        ({"mode": "ties"}, "composing.density_mode"),
+        ({"mode": "ties"}, "composing.density_needed"),
         ({"density": 0.5}, "composing.density_mode"),
         ({"mode": "dare", "density": 0.0}, "composing.density"),
         ({"mode": "dare", "density": 1.5}, "composing.density"),

@@ -41,7 +41,8 @@ def test_angles_are_those_of_the_matrices(make):
             assert overlap.chance == max(first, second) / one.shape[side]
 
 
-def test_sums_over_all_weights(make):
+def test_sums_over_the_weights_that_both_change(make):
+    """What only one changes counts in its norm, and not in the angle: nothing meets it there."""
     adapters = {"a": make(1), "b": make(2, ("conv", "head"))}
     (pair,) = interference(adapters).pairs
     one, other = (changes(adapter) for adapter in adapters.values())
@@ -49,7 +50,11 @@ def test_sums_over_all_weights(make):
     along = sum((one[where] * other[where]).sum() for where in other)
     rival = torch.cat([other[where].flatten() for where in other])
     assert pair.norms == pytest.approx((float(flat.norm()), float(rival.norm())))
-    assert pair.cosine == pytest.approx(float(along / flat.norm() / rival.norm()), abs=1e-12)
+    met = torch.cat([one[where].flatten() for where in other])
+    assert pair.cosine == pytest.approx(float(along / met.norm() / rival.norm()), abs=1e-12)
+    both = {where: adapters["a"].deltas[where] for where in other}
+    (alone,) = interference({**adapters, "a": replace(adapters["a"], deltas=both)}).pairs
+    assert (alone.cosine, alone.alone) == (pair.cosine, (0, 0))
     assert (pair.shared, pair.alone) == (2, (2, 0))
 
 

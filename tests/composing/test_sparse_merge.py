@@ -156,10 +156,13 @@ def test_a_sparse_merge_may_be_made_low_rank(make):
     found = changes(made.adapter)
     for fit in made.fits:
         assert (fit.kind, fit.rank) == ("lora", 6)
-        error = (found[fit.place] - exact[fit.place]).norm() / exact[fit.place].norm()
-        assert float(error) == pytest.approx(fit.error, rel=1e-4)
-        assert 0 < fit.energy < 1
         plain = sum(changes(adapter)[fit.place] for adapter in adapters.values())
+        error = (found[fit.place] - plain).norm() / plain.norm()
+        assert fit.error == pytest.approx(float(error), rel=1e-4)
+        # What a thinning adds is spread over all directions, and cutting takes much of it away.
+        assert 0 < fit.error < float((exact[fit.place] - plain).norm() / plain.norm())
+        assert fit.energy == pytest.approx(1 - fit.error**2)
+        assert fit.norm == pytest.approx(float(plain.norm()))
         strength = (found[fit.place] * plain).sum() / plain.square().sum()
         assert fit.strength == pytest.approx(float(strength), rel=1e-5)
 
@@ -175,3 +178,29 @@ def test_signs_voted_on_factors_are_far_from_signs_voted_on_changes():
     along = (made * intended).sum() / intended.square().sum()
     off = (made - along * intended).norm() / made.norm()
     assert off > 0.8
+
+
+def test_a_random_choice_has_the_error_that_the_paper_s_variance_says(make):
+    """Kept with probability p and divided by it, an entry x is off by x²(1 - p)/p on average."""
+    adapters, weights = {"a": make(1), "b": make(2)}, {"a": 0.7, "b": 0.3}
+    merged = merge(adapters, weights, MergeSettings(mode="dare", density=0.3))
+    # Each adapter's entries are drawn apart, so that their squares add up instead of the sum's.
+    squares = sum(
+        float((weights[name] * change).square().sum())
+        for name, adapter in adapters.items()
+        for change in changes(adapter).values()
+    )
+    whole = sum(fit.norm**2 for fit in merged.fits)
+    assert merged.error**2 == pytest.approx(squares / whole * 0.7 / 0.3, rel=0.05)
+    assert merged.energy == 0.0
+    assert not any(fit.is_zero for fit in merged.fits)
+
+
+@pytest.mark.parametrize("truncation", [None, Truncation.to(2)])
+def test_what_is_left_of_nothing_is_nothing(make, truncation):
+    how = MergeSettings(mode="dare", density=1e-9, truncation=truncation)
+    merged = merge({"a": make(1), "b": make(2)}, {"a": 0.7, "b": 0.3}, how)
+    for fit in merged.fits:
+        assert (fit.energy, fit.strength, fit.is_zero) == (0.0, 0.0, True)
+        assert fit.error == pytest.approx(1.0)
+    assert (merged.energy, merged.error) == (0.0, pytest.approx(1.0))

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loraloom.data.bucket import Bucketing
+from loraloom.errors import UsageError
 
 SD = Bucketing(resolution=(512, 512), step=64, smallest=256, largest=1024)
 XL = Bucketing(resolution=(1024, 1024), step=64, smallest=512, largest=2048)
@@ -53,6 +54,36 @@ def test_the_list_is_kohyas():
 def test_the_choice_is_kohyas(rule, size, bucket, resized):
     fit = rule.fit(*size)
     assert (fit.bucket, fit.resized) == (bucket, resized)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "kept"),
+    [
+        # sd-scripts' adjust_min_max_bucket_reso_by_steps, at 256 pixels and steps of 64: bounds are
+        # brought to the step before they are compared with the resolution.
+        ((300, 250), (256, 256)),
+        ((256, 256), (256, 256)),
+        ((319, 193), (256, 256)),
+        ((320, 512), None),
+        ((256, 192), None),
+        ((256, 1024), (256, 1024)),
+    ],
+)
+def test_bounds_are_refused_where_kohya_refuses_them(bounds, kept):
+    smallest, largest = bounds
+
+    def rule(**more):
+        return Bucketing(resolution=(256, 256), step=64, smallest=smallest, largest=largest, **more)
+
+    if kept is None:
+        with pytest.raises(UsageError) as caught:
+            rule()
+        assert caught.value.code == "bucket.bounds"
+        assert rule(no_upscale=True).fit(256, 256).bucket == (256, 256)  # they count for nothing
+    else:
+        sides = [side for size in rule().sizes for side in size]
+        assert kept[0] <= min(sides)
+        assert max(sides) <= kept[1]
 
 
 @given(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loraloom.data.caption import CaptionRules, compose, plain_prompt, with_trigger
@@ -177,6 +177,61 @@ def test_the_words_are_those_of_kohyas_trainer(caption, rules, expected):
     assert composed == expected
 
 
+# What the same `process_caption` returns, with max_train_steps = 100, after random.seed(n) at the
+# steps n = 0, 3, 5, 9 and 10.
+_KOHYA_WARMUP = (
+    (
+        "1girl, red hair, smile, hat, sky",
+        {"warmup_steps": 10},
+        (
+            "1girl",
+            "1girl, red hair",
+            "1girl, red hair, smile",
+            "1girl, red hair, smile, hat",
+            "1girl, red hair, smile, hat, sky",
+        ),
+    ),
+    (
+        "1girl, red hair, smile, hat, sky",
+        {"warmup_steps": 10, "warmup_least": 2, "keep_tokens": 1},
+        (
+            "1girl, red hair, smile",
+            "1girl, red hair, smile",
+            "1girl, red hair, smile, hat",
+            "1girl, red hair, smile, hat",
+            "1girl, red hair, smile, hat, sky",
+        ),
+    ),
+    (
+        "1girl, red hair, smile, hat, sky",
+        {"warmup_steps": 8, "shuffle": True, "tag_dropout_rate": 0.3},
+        (
+            "1girl",
+            "red hair",
+            "1girl, red hair, smile",
+            "1girl, red hair, smile, hat",
+            "hat, red hair, 1girl, sky",
+        ),
+    ),
+    (
+        "a, b ||| c, d, e ||| f",
+        {"warmup_steps": 6, "keep_tokens_separator": "|||", "warmup_least": 0},
+        ("a, b, f", "a, b, c, f", "a, b, c, d, f", "a, b, c, d, e, f", "a, b, c, d, e, f"),
+    ),
+    ("a,b", {"warmup_steps": 5, "warmup_least": 4}, ("a, b",) * 5),
+    ("a,b ,  c", {"warmup_steps": 99}, ("a",) * 5),
+)
+
+
+@pytest.mark.parametrize(("caption", "rules", "expected"), _KOHYA_WARMUP)
+def test_tags_join_in_as_in_kohyas_trainer(caption, rules, expected):
+    composed = tuple(
+        compose(caption, CaptionRules(**rules), random.Random(step), step=step)
+        for step in (0, 3, 5, 9, 10)
+    )
+    assert composed == expected
+
+
 def test_without_options_the_caption_is_untouched():
     generator = random.Random(0)
     before = generator.getstate()
@@ -198,6 +253,37 @@ def test_the_plain_prompt_is_what_chance_leaves_in_place():
     )
     assert plain_prompt("a ||| b,c", rules) == "sks, p, a, b, c"
     assert plain_prompt("a,b", CaptionRules(secondary_separator=";", suffix="x;y")) == "a,b x,y"
+    # Tags that training takes apart are joined here as there.
+    for taken_apart in ({"shuffle": True}, {"tag_dropout_rate": 0.1}, {"warmup_steps": 5}):
+        assert plain_prompt("a,b ,  c", CaptionRules(**taken_apart)) == "a, b, c"
+    words = CaptionRules(wildcards=True)
+    assert plain_prompt("{a|long|of} {{x}}", words) == "long {x}"
+    assert plain_prompt("{a|long|of} {{x}}", CaptionRules()) == "{a|long|of} {{x}}"
+
+
+@settings(max_examples=50)
+@given(
+    st.builds(
+        CaptionRules,
+        wildcards=st.booleans(),
+        shuffle=st.booleans(),
+        tag_dropout_rate=st.sampled_from((0.0, 0.4)),
+        warmup_steps=st.sampled_from((0, 4)),
+        keep_tokens=st.integers(0, 2),
+        secondary_separator=st.sampled_from((None, ";")),
+        prefix=st.sampled_from(("", "p,")),
+        trigger=st.sampled_from(("", "sks")),
+    ),
+    st.integers(0, 99),
+)
+def test_no_draw_has_a_tag_that_the_plain_prompt_lacks(rules, seed):
+    def tags(text):
+        return {tag.strip() for tag in text.split(",")}
+
+    caption = "a;b, {c|cc}, d"
+    plain = tags(plain_prompt(caption, rules))
+    drawn = compose(caption, rules, random.Random(seed), step=seed % 6)
+    assert tags(drawn) - {"c"} - {""} <= plain
 
 
 @pytest.mark.parametrize(

@@ -108,3 +108,71 @@ def test_labels_tell_the_pictures_of_several_sources_apart(tree):
         "one/1_a",
         ["one/1_a/a.png"],
     )
+
+
+def _remarks(root: Path, **options):
+    _, found = find_subsets(Source(folder=root, **options))
+    return {each.code: each for each in found}
+
+
+def test_one_stray_picture_does_not_hide_a_training_folder(tree):
+    files = {f"img/10_sks bear/{number}.png": None for number in range(3)}
+    root = tree({"stray.png": None, **files})
+    found = _remarks(root)["dataset.level_wrong"]
+    assert found.severity == "warning"
+    assert found.files == ("img/10_sks bear",)
+    assert (found.details["pictures"], found.details["used"]) == (3, 1)
+    assert found.details["candidate"] == str(root / "img")
+
+
+def test_pictures_far_below_are_told_with_their_number(tree):
+    files = {f"1_a/{number}.png": None for number in range(3)}
+    root = tree({**files, "1_a/old/older/x.png": None, "1_a/old/older/y.png": None})
+    found = _remarks(root)["dataset.folders_left_out"]
+    assert found.severity == "warning"
+    assert found.details["files"] == "1_a/old/older: 2"
+
+
+@pytest.mark.parametrize("name", ["reg/1_bear", "model/sample", "log"])
+def test_company_is_told_and_no_sign_of_a_wrong_level(tree, name):
+    root = tree({"a.png": None, f"{name}/b.png": None, f"{name}/c.png": None})
+    assert _remarks(root)["dataset.folders_left_out"].severity == "warning"
+
+
+def test_a_data_set_file_means_the_folder_that_it_names(tree):
+    root = tree({"a.png": None, "b/b.png": None, "b/c.png": None})
+    assert _remarks(root, literal=True)["dataset.folders_left_out"].severity == "warning"
+    assert not _remarks(root, recursive=True)
+
+
+def test_the_nearest_usable_folder_is_advised_however_deep_it_is(tree, refuses):
+    root = tree({f"a/b/c/d/{name}": None for name in ("train/2_x/a.png", "reg/1_x/b.png")})
+    for place in (root, root / "a", root / "a/b/c"):
+        with refuses("dataset.folder_above_project", f'"{root}/a/b/c/d"'):
+            find_subsets(Source(folder=place))
+
+
+def test_a_data_set_file_is_advised_by_its_keys(tree, refuses):
+    root = tree({"a/x.png": None})
+    with refuses("dataset.folder_above_subset", f'"{root}/a"', "image_dir", "recursive = true"):
+        find_subsets(Source(folder=root, literal=True))
+
+
+def test_pictures_of_a_class_are_not_learnt_without_a_word(tree):
+    root = tree(PROJECT)
+    for place in (root / "reg", root / "reg" / "1_bear"):
+        assert "dataset.class_taught" in _remarks(place)
+    assert "dataset.class_taught" not in _remarks(root)
+    assert "dataset.class_taught" not in _remarks(root / "reg", regularisation=True)
+
+
+def test_repeats_may_begin_with_zeros_as_in_sd_scripts(tree):
+    root = tree({"03_w/a.png": None})
+    assert [each[1:3] for each in _subsets(root)] == [(3, "w")]
+
+
+@pytest.mark.parametrize("repeats", ["1000001", "9" * 30])
+def test_repeats_past_all_use_are_refused(tree, refuses, repeats):
+    root = tree({f"{repeats}_x/a.png": None})
+    with refuses("dataset.repeats_many", repeats, "1000000"):
+        find_subsets(Source(folder=root))

@@ -8,6 +8,7 @@ import unicodedata
 import pytest
 from PIL import Image
 
+from loraloom.data.captions import find_captions
 from loraloom.data.folders import find_subsets
 from loraloom.data.scan import scan
 from loraloom.data.source import Source
@@ -101,6 +102,9 @@ def test_paths_out_of_the_folder_are_refused(tree, refuses, name):
     [
         ('{"file_name": "a.png"', "dataset.metadata_syntax"),
         ('["a.png", "a cat"]', "dataset.metadata_syntax"),
+        pytest.param("[" * 100_000, "dataset.metadata_syntax", id="deep"),
+        pytest.param("1" * 10_000, "dataset.metadata_syntax", id="long"),
+        (r'{"file_name": "a.png", "text": "a\ud800b"}', "dataset.metadata_letters"),
         ('{"text": "a cat"}', "dataset.metadata_file_name"),
         ('{"file_name": 7, "text": "a cat"}', "dataset.metadata_file_name"),
         ('{"file_name": "a.png"}', "dataset.metadata_column"),
@@ -152,8 +156,12 @@ def test_a_table_of_commas_is_read(tree):
     [
         ("file_name,text\na.png,a,b\n", "dataset.metadata_csv", "2"),
         ("file_name,text\na.png\n", "dataset.metadata_csv", "2"),
-        ("file_name,tags\na.png,a\n", "dataset.metadata_column", "2"),
-        ("name,text\na.png,a\n", "dataset.metadata_file_name", "2"),
+        ('file_name,text\na.png,"a" b\n', "dataset.metadata_csv", "2"),
+        ("file_name,tags\na.png,a\n", "dataset.metadata_column", "1"),
+        ("name,text\na.png,a\n", "dataset.metadata_header", '"name", "text"'),
+        ("File_Name,Text\na.png,a\n", "dataset.metadata_header", '"File_Name", "Text"'),
+        ("file_name;text\na.png;a\n", "dataset.metadata_header", '"file_name;text"'),
+        ("file_name,text,text\na.png,a,b\n", "dataset.metadata_columns", '"text"'),
     ],
 )
 def test_a_wrong_table_of_commas_is_refused_by_its_line(tree, refuses, table, code, line):
@@ -176,3 +184,57 @@ def test_the_column_of_the_caption_may_be_named(tree):
     root = tree({"a.png": None, "metadata.jsonl": _lines(row)})
     (subset,), remarks = find_subsets(Source(folder=root, caption_column="label"))
     assert (dict(subset.metadata.captions), remarks) == ({"a.png": "l"}, ())
+
+
+def test_all_wrong_rows_are_told_with_their_lines_and_the_others_count(tree):
+    rows = _lines(
+        {"file_name": "a.png", "text": "a"},
+        {"file_name": "b.png", "text": None},
+        {"file_name": "c.png", "text": "c"},
+        {"file_name": "d.png", "text": 7},
+        {"file_name": "c.png", "text": "again"},
+    )
+    pictures = {f"{name}.png": None for name in "abcd"}
+    root = tree({**pictures, "metadata.jsonl": f"{rows}\n[\n"})
+    (subset,), remarks = find_subsets(Source(folder=root))
+    assert dict(subset.metadata.captions) == {"a.png": "a"}
+    assert [(each.code, each.severity, each.files) for each in remarks] == [
+        (
+            "dataset.metadata_caption",
+            "error",
+            ("metadata.jsonl:2", "metadata.jsonl:4"),
+        ),
+        ("dataset.metadata_repeated", "error", ("metadata.jsonl:5",)),
+        ("dataset.metadata_syntax", "error", ("metadata.jsonl:7",)),
+    ]
+    # Nothing stands in for a row that is there and cannot be used.
+    found = find_captions(subset, extensions=(".txt",), trigger="sks")
+    assert [(caption.text, caption.fault is None) for caption in found.values()] == [
+        ("a", True),
+        ("", False),
+        ("", False),
+        ("", False),
+    ]
+
+
+def test_a_table_of_korean_windows_is_told_as_one_file(tree):
+    table = "file_name,text\na.png,파란 배\nb.png,고양이\n".encode("cp949")
+    root = tree({"a.png": None, "b.png": None})
+    (root / "metadata.csv").write_bytes(table)
+    found = scan(root)
+    assert [e.caption for e in found.examples] == ["파란 배", "고양이"]
+    told = [(f.code, f.files) for f in found.findings if "encoding" in f.code]
+    assert told == [("dataset.caption_encoding", ("metadata.csv",))]
+
+
+@pytest.mark.parametrize("content", ["", "file_name,text\n", "\n"])
+def test_a_table_without_rows_is_told(tree, content):
+    found = scan(tree({"a.png": None, "a.txt": "a", "metadata.csv": content}))
+    told = [(f.code, f.severity, f.files) for f in found.findings]
+    assert told == [("dataset.metadata_empty", "warning", ("metadata.csv",))]
+
+
+def test_what_is_wrong_with_a_table_is_told_where_nothing_else_names_pictures(tree, refuses):
+    root = tree({"images/a.png": None, "metadata.csv": "File_Name,Text\nimages/a.png,a\n"})
+    with refuses("dataset.metadata_header", "File_Name"):
+        scan(root)

@@ -79,3 +79,29 @@ def test_ascii_is_never_garbled(text):
 
 def test_letters_that_are_lost_are_counted():
     assert damage("시�지능, a b c") == pytest.approx(1 / 4)
+
+
+@pytest.mark.parametrize("errors", ["replace", "ignore"])
+@pytest.mark.parametrize(
+    "text", ["파란 배 위의 고양이", "고양이 사진, 흰 배경", "a cat, 파란 배 위의 고양이"]
+)
+def test_utf_8_read_as_cp949_is_known_for_what_it_is_though_most_of_it_is_lost(text, errors):
+    mended = mend(text.encode().decode("cp949", errors))
+    assert mended is not None
+    assert (mended.written, mended.read) == ("utf-8", "cp949")
+    assert 1 / 3 < mended.lost < 3 / 4
+    assert "고양" in mended.text
+
+
+@pytest.mark.parametrize("text", ["화천 호수", "천천히 걷는 청년", "친구의 칼과 책", "카카오 친구"])
+def test_everyday_words_whose_bytes_are_latin_letters_are_left_alone(text):
+    assert text.encode("cp949").decode("utf-8", "ignore").strip() != ""
+    assert mend(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "share"),
+    [("???? ?? ??", 1), ("cat, ???, 공", 3 / 4), ("what is this?", 0), ("really??", 0), ("?", 0)],
+)
+def test_words_of_question_marks_are_letters_that_are_lost(text, share):
+    assert damage(text) == share

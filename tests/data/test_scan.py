@@ -115,7 +115,7 @@ def test_what_is_left_out_is_told(tree):
         "dataset.pictures_beside": "loose.png",
         "dataset.metadata_beside": "metadata.jsonl",
         "dataset.folders_empty": "1_b",
-        "dataset.folders_left_out": "other",
+        "dataset.folders_left_out": "other: 1",
         "dataset.pictures_left_out": "1_a/phone.HEIC",
     }
 
@@ -243,7 +243,7 @@ def test_a_folder_without_pictures_is_refused(tree, refuses):
     [
         ("photos/a.png", "photos"),
         ("sets/10_sks/a.png", "sets"),
-        ("project/img/10_sks/a.png", "img"),
+        ("project/img/10_sks/a.png", "project"),
     ],
 )
 def test_the_folder_below_is_named(tree, refuses, picture, candidate):

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
@@ -13,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from loraloom.data.augment import Augmentation, View
 from loraloom.data.cache import LatentCache, Row
@@ -96,12 +93,11 @@ def test_all_that_latents_depend_on_is_in_the_name(tmp_path, shots):
 def test_nothing_that_is_not_finite_is_written(tmp_path, shots, refuses):
     def encode(pixels):
         means, deviations = encoded(pixels)
-        means[-1] = torch.inf
-        return means, deviations
+        return means + (torch.inf if pixels.mean() > -0.9 else 0), deviations
 
     cache = LatentCache(encode, store_in(tmp_path / "cache"))
     with refuses("dataset.latents_not_finite", "1.png", exit_code=6):
-        list(cache.fill(shots, batch_size=4))
+        list(cache.fill(shots))
     kept = [load_file(entry.path) for entry in entries(tmp_path / "cache")]
     assert all(tensor.isfinite().all() for each in kept for tensor in each.values())
 
@@ -127,49 +123,6 @@ def test_masks_are_kept_with_the_latents(tmp_path, shots):
     assert masks.min() == 1
 
 
-_CHILD = """
-import os, signal, sys
-from pathlib import Path
-from loraloom.data.cache import LatentCache
-from tests.data.test_store import encoded, pictures_in, store_in
-
-folder, left = Path(sys.argv[1]), int(sys.argv[2])
-
-def encode(pixels):
-    global left
-    left -= len(pixels)
-    if left < 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return encoded(pixels)
-
-list(LatentCache(encode, store_in(folder / "cache")).fill(pictures_in(folder / "pictures")))
-"""
-
-
-def test_a_killed_run_goes_on_where_it_was(tmp_path, shots):
-    child = [sys.executable, "-c", _CHILD, str(tmp_path)]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([os.getcwd(), *sys.path])}
-    killed = subprocess.run([*child, "9"], env=environment, check=False)
-    assert killed.returncode == -signal.SIGKILL
-    # It is killed before the tenth is given back: two whole batches of four are there.
-    first = {entry.path: entry.path.stat() for entry in entries(tmp_path / "cache")}
-    assert len(first) == 8
-    (next(iter(first)).parent / "0123456789abcdef.part").write_bytes(b"cut sh")
-    count = 0
-
-    def encode(pixels):
-        nonlocal count
-        count += len(pixels)
-        return encoded(pixels)
-
-    cache = LatentCache(encode, store_in(tmp_path / "cache"))
-    list(cache.fill(shots))
-    assert count == 2 * _COUNT - 8
-    assert all(path.stat().st_ino == found.st_ino for path, found in first.items())
-    uses = [(shot, View(flip=flip)) for shot in shots for flip in (False, True)]
-    assert torch.equal(cache.rows(uses).means, LatentCache(encoded, None).rows(uses).means)
-
-
 def test_two_processes_may_fill_one_cache(tmp_path, shots):
     stores = [store_in(tmp_path), store_in(tmp_path)]
     count = 0
@@ -179,10 +132,16 @@ def test_two_processes_may_fill_one_cache(tmp_path, shots):
         count += len(pixels)
         return encoded(pixels)
 
-    fillings = [LatentCache(encode, store).fill(shots, batch_size=2) for store in stores]
-    for _ in zip_longest(*fillings):
-        pass
+    places = (0, _COUNT // 2)
+    fillings = [
+        LatentCache(encode, store).fill(shots, first=first)
+        for store, first in zip(stores, places, strict=True)
+    ]
+    told = list(zip_longest(*fillings))
     assert count == 2 * _COUNT  # what one has encoded, the other leaves
+    # After half of the pictures nothing is left to encode, so nothing is told but the end.
+    assert told[-1] == (_COUNT, _COUNT)
+    assert len(told) == _COUNT // 2 + 1
     # What both of them were about to write comes out the same, whoever was last.
     row = Row(torch.ones(2, 2, 2), torch.ones(2, 2, 2))
     for store in stores:
@@ -231,3 +190,18 @@ def test_using_keeps_and_removing_leaves_no_folder(tmp_path, shots):
         "latents",
         "note.txt",
     ]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("part", ["mean", "deviation"])
+def test_a_file_with_what_is_no_number_counts_as_missing(tmp_path, shots, part, value):
+    cache, use = LatentCache(encoded, store_in(tmp_path / "cache")), (shots[0], View())
+    expected = cache.rows([use])
+    path = store_in(tmp_path / "cache").path(use)
+    tensors = load_file(path)
+    tensors[part].view(-1)[-1] = value
+    save_file(tensors, path)
+    rows = cache.rows([use])
+    assert torch.equal(rows.means, expected.means)
+    assert torch.equal(rows.deviations, expected.deviations)
+    assert torch.isfinite(load_file(path)[part]).all()

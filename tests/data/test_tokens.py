@@ -21,17 +21,17 @@ def test_a_base_tells_its_size_and_its_limit_without_its_weights(base):
 @pytest.mark.parametrize("prompt", ["", "a red ball", "mydog, a drawing of 12 cats!", "고양이 cat"])
 def test_tokens_are_counted_as_the_model_counts_them(base, prompt):
     ids = base.window.tokenizer(prompt)["input_ids"]
-    assert base.tokens(prompt).count == len(ids) - 2
+    assert base.tokens()(prompt).count == len(ids) - 2
 
 
 def test_what_is_cut_is_what_the_encoder_does_not_see(base):
     prompt = ", ".join(["a red ball"] * 30)
-    tokens = base.tokens(prompt)
+    tokens = base.tokens()(prompt)
     seen = prompt.removesuffix(tokens.cut)
     assert tokens.cut
-    assert base.tokens(seen).count == LIMIT
-    assert base.tokens(seen).cut == ""
-    assert base.tokens(prompt).count == 30 * 4 - 1
+    assert base.tokens()(seen).count == LIMIT
+    assert base.tokens()(seen).cut == ""
+    assert base.tokens()(prompt).count == 30 * 4 - 1
 
 
 def test_spelling_out_is_told_by_the_tokens_alone():

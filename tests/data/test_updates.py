@@ -68,6 +68,8 @@ def test_an_epoch_uses_each_picture_exactly_its_repeats(
     for number in (1, 2, 3):
         drawn = [next(updates) for _ in range(epoch.steps)]
         assert {update.epoch for update in drawn} == {number}
+        steps = [update.step for update in drawn]
+        assert steps == list(range((number - 1) * epoch.steps, number * epoch.steps))
         uses = Counter()
         for update in drawn:
             taught = [shuffled[i] for batch in update.batches for i in batch]

@@ -134,7 +134,7 @@ def test_what_attention_processors_cannot_say_is_refused(site, alpha):
     )
     with pytest.raises(ModelError) as caught:
         encode(AttentionProcessors(), adapter)
-    assert caught.value.code == "format.cannot_express"
+    assert caught.value.code == "format.no_way"
     assert str(site) in str(caught.value)
 
 

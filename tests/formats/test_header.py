@@ -138,3 +138,28 @@ def test_a_folder_is_not_read(tmp_path):
     with pytest.raises(ModelError) as caught:
         read_header(tmp_path)
     assert caught.value.code == "file.unreadable"
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2], ids=str)
+def test_every_eight_bit_number_is_what_torch_has_it_for(tmp_path, dtype):
+    numbers = torch.arange(256, dtype=torch.uint8).view(dtype)
+    save_file({f"{n}": numbers[n].reshape(1) for n in range(256)}, tmp_path / "x.safetensors")
+    read = read_numbers(
+        tmp_path / "x.safetensors", read_header(tmp_path / "x.safetensors"), map(str, range(256))
+    )
+    found = torch.tensor([read[str(n)] for n in range(256)])
+    assert torch.equal(found.nan_to_num(nan=-1.5), numbers.float().nan_to_num(nan=-1.5))
+
+
+def test_numbers_of_every_other_type_are_read(tmp_path):
+    whole = (torch.uint8, torch.uint16, torch.uint32, torch.uint64, torch.int8, torch.int64)
+    tensors = {str(dtype): torch.tensor(100, dtype=dtype) for dtype in whole}
+    tensors |= {"yes": torch.tensor(True), "no": torch.tensor([False])}
+    path = tmp_path / "x.safetensors"
+    save_file(tensors, path)
+    expected = {name: float(tensor) for name, tensor in tensors.items()}
+    assert read_numbers(path, read_header(path), tensors) == expected
+    entry = {"dtype": "F8_E8M0", "shape": [], "data_offsets": [0, 1]}
+    for byte, value in ((127, 1.0), (130, 8.0), (0, 2.0**-127)):
+        _file(path, {"x": entry}, bytes([byte]))
+        assert read_numbers(path, read_header(path), ["x"]) == {"x": value}

@@ -25,9 +25,11 @@ from loraloom.adapters.lora import Lora
 from loraloom.adapters.site import Site
 from loraloom.errors import LoraLoomError, ModelError, OutputError
 from loraloom.formats.coding import decode
+from loraloom.formats.contents import Contents
 from loraloom.formats.files import read_adapter, write_adapter
 from loraloom.formats.header_editing import read_metadata
 from loraloom.formats.summary import describe
+from loraloom.formats.table import recognise
 from loraloom.text import LANGUAGES
 
 FLAT = "lora_te_text_model_encoder_layers_0_mlp_fc1"
@@ -594,3 +596,18 @@ def test_tensors_of_another_sort_are_told_what_they_are(tmp_path, names, code):
     path.write_bytes(save({name: torch.ones(2, 2) for name in names}))
     for read in (read_adapter, describe):
         assert names[0].split(".")[0] in str(_refused(path, code, read=read))
+
+
+MANY = {
+    "nobody's, dotted": lambda n: f"{'.'.join(str(n + k) for k in range(20))}.lora_A.weight",
+    "nobody's, flat": lambda n: f"lora_unet_{n}_{'_'.join(map(str, range(30)))}.lora_down.weight",
+}
+
+
+@pytest.mark.parametrize("name", MANY.values(), ids=MANY.keys())
+def test_families_that_know_none_of_a_few_names_are_not_asked_for_all(name):
+    """40,000 of the flat ones took 8 seconds when they were; 0.4 do now, without type checks."""
+    shapes = {name(number): (4, 8) for number in range(40_000)}
+    contents = Contents(where="cat.safetensors", shapes=shapes, metadata={})
+    with _bounded(6, 1024), suppress(ModelError):
+        recognise(contents)

@@ -257,5 +257,5 @@ def test_a_family_without_flat_names_cannot_be_written():
     adapter = Adapter(deltas={SITE: _linear(4, 2.0)}, card=Card(family="unheard of"))
     with pytest.raises(ModelError) as caught:
         encode(Kohya(), adapter)
-    assert caught.value.code == "format.cannot_express"
+    assert caught.value.code == "format.no_way"
     assert "attn1.to_q" in str(caught.value)

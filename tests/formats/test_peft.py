@@ -110,3 +110,13 @@ def test_old_weights_in_a_pickle(tmp_path):
     (tmp_path / "adapter_model.safetensors").unlink()
     torch.save(tensors, tmp_path / "adapter_model.bin")
     assert {s: d.alpha for s, d in read_adapter(tmp_path).deltas.items()} == {UNET: 2.0}
+
+
+def test_a_network_that_its_names_do_not_tell_has_its_folder(tmp_path):
+    """XL's second text encoder alone has the names of the first."""
+    site = Site("text_encoder_2", "text_model.encoder.layers.0.mlp.fc1.weight")
+    lora = Lora(torch.ones(2, 6), torch.ones(4, 2), 2.0)
+    adapter = Adapter(deltas={site: lora}, card=Card(family="sdxl", name="cat"))
+    write_adapter(adapter, tmp_path / "cat", "peft")
+    assert (tmp_path / "cat" / "text_encoder_2" / "adapter_config.json").is_file()
+    assert set(read_adapter(tmp_path / "cat").deltas) == {site}

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import copy
+import json
 
 import pytest
 import torch
-from peft import IA3Config, LoHaConfig, LoKrConfig, LoraConfig, PeftModel, get_peft_model
+from peft import (
+    AdaLoraConfig,
+    FourierFTConfig,
+    HRAConfig,
+    IA3Config,
+    LNTuningConfig,
+    LoHaConfig,
+    LoKrConfig,
+    LoraConfig,
+    PeftModel,
+    VeraConfig,
+    get_peft_model,
+)
 from safetensors.torch import load_file
 from torch import nn
 from transformers.pytorch_utils import Conv1D
@@ -93,16 +106,27 @@ def test_weights_with_rows_for_columns_are_read_so(tmp_path, name):
     assert torch.equal(again(x), expected)
 
 
-def test_an_option_that_turns_some_layers_only_is_refused(tmp_path):
-    layers = {"b": nn.Linear(6, 6), "c_fc": Conv1D(6, 6)}
-    config = LoraConfig(target_modules=list(layers), fan_in_fan_out=True, **LORA)
-    _saved(tmp_path, config, VECTORS, **layers)
-    for read in (read_adapter, describe):
-        with pytest.raises(ModelError) as caught:
-            read(tmp_path)
-        assert caught.value.code == "format.peft_turned"
-        assert "model.b.weight" in str(caught.value)
-        assert "c_fc.weight" not in str(caught.value)
+@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("options", [LORA, DORA])
+def test_layers_of_both_sorts_are_read_whatever_the_file_says_of_them(tmp_path, told, options):
+    """PEFT turns layers by their class and saves what it did with the last, under one name."""
+    layers = {"b": nn.Linear(6, 6), "c_fc": Conv1D(6, 6), "d": nn.Linear(6, 6)}
+    config = LoraConfig(target_modules=list(layers), fan_in_fan_out=True, **options)
+    plain, expected = _saved(tmp_path, config, VECTORS, **layers)
+    path = tmp_path / "adapter_config.json"
+    saved = json.loads(path.read_text())
+    assert saved["fan_in_fan_out"] is False
+    path.write_text(json.dumps({**saved, "fan_in_fan_out": told}))
+    _assert_close(_worn(plain, read_adapter(tmp_path), VECTORS), expected)
+
+
+@pytest.mark.parametrize("feedforward", [[], ["c_fc"]])
+def test_ia3_scales_the_sides_of_a_turned_layer_as_those_of_any_other(tmp_path, feedforward):
+    layer = Conv1D(10, 6)
+    options = {"feedforward_modules": feedforward, "fan_in_fan_out": True}
+    config = IA3Config(target_modules=["c_fc"], **options)
+    plain, expected = _saved(tmp_path, config, VECTORS, c_fc=layer)
+    _assert_close(_worn(plain, read_adapter(tmp_path), VECTORS), expected)
 
 
 @pytest.mark.parametrize("options", [LORA, DORA])
@@ -216,3 +240,23 @@ def test_a_mix_of_varying_ranks_goes_through_peft(tmp_path, generator):
         assert read.deltas[site].rank == delta.rank
         assert read.deltas[site].scale == pytest.approx(delta.scale, rel=1e-12)
     assert torch.equal(_worn(model, read, VECTORS), expected)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        AdaLoraConfig(target_modules=["q"], total_step=9),
+        VeraConfig(target_modules=["q"], r=2),
+        HRAConfig(target_modules=["q"], r=2),
+        FourierFTConfig(target_modules=["q"], n_frequency=5),
+        LNTuningConfig(target_modules=["q"]),
+    ],
+    ids=lambda config: str(config.peft_type),
+)
+def test_a_type_that_is_not_read_is_named(tmp_path, config):
+    _saved(tmp_path, config, VECTORS, q=nn.Linear(6, 8))
+    for read in (read_adapter, describe):
+        with pytest.raises(ModelError) as caught:
+            read(tmp_path)
+        assert caught.value.code == "format.peft_type"
+        assert str(config.peft_type.value) in str(caught.value)

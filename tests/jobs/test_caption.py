@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from loraloom.data.scan import scan
-from loraloom.errors import DatasetError, ModelError, UsageError
+from loraloom.errors import DatasetError, ModelError, OutputError, UsageError
 from loraloom.events import Advanced, Captioned, Event, Finished, PhaseStarted, Planned, Warned
 from loraloom.jobs import caption as job
 from loraloom.jobs.caption import CaptionOptions, caption, worded
@@ -80,6 +80,18 @@ def test_a_file_beside_each_picture_and_progress(tmp_path: Path, speaker: Speake
     assert {example.caption for example in scan(tmp_path).examples} == {"12 by 9"}
 
 
+def test_a_folder_in_the_place_of_one_caption_stops_only_that_one(
+    tmp_path: Path, speaker: Speaker
+) -> None:
+    draw(tmp_path, "a.png", "b.png")
+    (tmp_path / "a.txt").mkdir()
+    with pytest.raises(OutputError) as caught:
+        run(tmp_path)
+    assert caught.value.code == "caption.blocked"
+    assert caught.value.details == {"count": 1, "files": "a.png"}
+    assert (tmp_path / "b.txt").read_text(encoding="utf-8") == "12 by 9\n"
+
+
 def test_captions_that_are_there_are_kept_and_counted(tmp_path: Path, speaker: Speaker) -> None:
     draw(tmp_path, "a.png", "b.png", "c.png", "d.png")
     (tmp_path / "a.txt").write_text("mine", encoding="utf-8")
@@ -122,7 +134,7 @@ def test_folders_that_are_captioned(tmp_path: Path, speaker: Speaker) -> None:
     draw(tmp_path / "10_cat", "a.png")
     draw(tmp_path / "3_dog", "a.png")
     draw(tmp_path / "other" / "deep", "a.png")
-    assert "dataset.folders_left_out" not in codes(run(tmp_path))
+    assert "dataset.folders_left_out" in codes(run(tmp_path))
     assert texts(tmp_path).keys() == {"10_cat/a.txt", "3_dog/a.txt"}
     run(tmp_path, recursive=True)
     assert "other/deep/a.txt" in texts(tmp_path)

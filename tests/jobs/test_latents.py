@@ -147,7 +147,7 @@ def test_captions_follow_the_options(planned: Any, model: AbstractModel) -> None
     rows = _rows(plan, model)
     drawn = {caption for _ in range(12) for caption in next(rows).captions}
     assert drawn == {"sks, x a (red:1.5) house, a tree", "sks, x second, line"}
-    assert plan.summary()["adapters"][0]["first_prompt"] == "sks, x a (red:1.5) house, a tree"
+    assert plan.summary()["adapters"][0]["prompts"][0] == "sks, x a (red:1.5) house, a tree"
     rows = _rows(planned(caption_dropout_every_n_epochs=2), model)
     dropped = [(r.epoch, r.captions) for r, _ in zip(rows, range(12), strict=False)]
     assert all((captions == [""]) == (epoch % 2 == 0) for epoch, captions in dropped)
@@ -170,7 +170,7 @@ def test_weighted_captions_are_encoded_so(planned: Any, model: AbstractModel) ->
 
 
 def test_the_check_tells_the_prompts_that_are_trained(planned: Any, tmp_path: Path) -> None:
-    first = planned(caption_prefix="x", trigger="sks").summary()["adapters"][0]["first_prompt"]
+    first = planned(caption_prefix="x", trigger="sks").summary()["adapters"][0]["prompts"][0]
     data = DataOptions(train_data_dir=tmp_path / "photos", caption_prefix="x", trigger="sks")
     reports = {
         wildcards: next(

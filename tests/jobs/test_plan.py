@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 
 from loraloom.errors import OutputError, UsageError
+from loraloom.events import Planned
+from loraloom.jobs.device import precision_of
 from loraloom.jobs.plan import make_plan
 from loraloom.jobs.recipe import Recipe
+from loraloom.jobs.train import train
 from loraloom.jobs.trainees import new_adapter
 from loraloom.models.geometry import Geometry
 from loraloom.models.load import load_model
@@ -51,7 +56,7 @@ def test_files_on_the_way_go_by_steps_before_epochs(tmp_path: Path) -> None:
     wanted = recipe(tmp_path, save_every_n_steps=3, save_every_n_epochs=3)
     (adapter,) = make_plan(wanted).adapters
     assert adapter.steps_per_epoch == 2
-    written = {step: adapter.path_after(wanted, step) for step in range(1, 11)}
+    written = {step: adapter.outputs(wanted).path_after(step) for step in range(1, 11)}
     assert {step: path.name for step, path in written.items() if path} == {
         3: "cat-step00000003.safetensors",
         6: "cat-step00000006.safetensors",  # due by epochs too
@@ -60,7 +65,7 @@ def test_files_on_the_way_go_by_steps_before_epochs(tmp_path: Path) -> None:
     }
     by_epochs = recipe(tmp_path, save_every_n_epochs=3)
     (adapter,) = make_plan(by_epochs).adapters
-    assert adapter.path_after(by_epochs, 6) == tmp_path / "out" / "cat-000003.safetensors"
+    assert adapter.outputs(by_epochs).path_after(6) == tmp_path / "out" / "cat-000003.safetensors"
 
 
 @pytest.mark.parametrize(
@@ -116,6 +121,30 @@ def test_an_output_folder_that_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(OutputError) as caught:
         make_plan(recipe(tmp_path))
     assert caught.value.code == "output.below_file"
+
+
+def test_a_cache_that_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_bytes(b"precious")
+    told = {"cache_dir": tmp_path / "cache", "cache_latents_to_disk": True}
+    with pytest.raises(OutputError) as caught:
+        make_plan(recipe(tmp_path, **told))
+    assert caught.value.code == "output.below_file"
+    make_plan(recipe(tmp_path, **{**told, "cache_dir": tmp_path / "new" / "cache"}))
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_plan_tells_captions_tokens_and_prompts(tmp_path: Path) -> None:
+    first = recipe(tmp_path)
+    pictures = tmp_path / "pictures"
+    (pictures / "0.txt").write_text("a cat " + "on a mat " * 40)
+    (pictures / "1.txt").write_text("cat, asleep")
+    (adapter,) = make_plan(first).summary()["adapters"]
+    assert adapter["captions"] == {"file": 2, "trigger": 2}
+    # The playground counts on its own: 123 words and a comma put after the trigger.
+    assert (adapter["tokens"]["cut"], adapter["tokens"]["limit"]) == (1, 75)
+    assert adapter["tokens"]["longest"] > 120
+    assert len(adapter["prompts"]) == 3
+    assert adapter["prompts"][1:] == ["cat, asleep", "cat"]
 
 
 def test_an_adapter_called_like_the_step_file_of_another(tmp_path: Path) -> None:
@@ -181,6 +210,11 @@ def test_buckets_that_the_base_does_not_have(
     with pytest.raises(UsageError) as caught:
         make_plan(recipe(tmp_path, **options))
     assert caught.value.code == code
+    assert caught.value.code != "bucket.bounds" or all(
+        said in caught.value.message(language)
+        for language in ("en", "ko")
+        for said in ("128x128", "--min_bucket_reso", "--max_bucket_reso", "128", "256")
+    )
 
 
 def test_regularisation_pictures_add_no_steps(tmp_path: Path) -> None:
@@ -205,7 +239,7 @@ def test_the_plan_counts_the_files_to_be_written(tmp_path: Path) -> None:
     )
     plan = make_plan(wanted)
     (adapter,) = plan.adapters
-    saved = [step for step in range(1, 11) if adapter.path_after(wanted, step)]
+    saved = [step for step in range(1, 11) if adapter.outputs(wanted).path_after(step)]
     told = plan.summary()
     assert told["checkpoints"]["count"] == len(saved) == 6
     assert told["checkpoints"]["bytes"] == 6 * 2 * adapter.numbers
@@ -230,3 +264,38 @@ def test_the_numbers_of_an_adapter_are_known_before_loading(
     weights = [p for net in load_model(tiny_base).networks.values() for p in net.parameters()]
     assert memory["base_bytes"] == 4 * sum(weight.numel() for weight in weights)
     assert memory["total_bytes"] > memory["base_bytes"] + memory["adapters_bytes"]
+
+
+@pytest.mark.parametrize(
+    ("name", "is_good", "expected"),
+    [
+        ("auto", True, "bf16"),
+        ("auto", False, "fp32"),
+        ("fp32", True, "fp32"),
+        ("bf16", False, "bf16"),
+    ],
+)
+def test_the_memory_is_told_for_the_numbers_that_the_device_takes(
+    tmp_path: Path,
+    tiny_base: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    is_good: bool,
+    expected: str,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: is_good)
+    precision = precision_of(name, torch.device("cuda"))
+    assert precision == expected
+    plan = make_plan(recipe(tmp_path, model=str(tiny_base)))
+    assumed, known = plan.summary(), replace(plan, precision=precision).summary()
+    assert (assumed["precision"], known["precision"]) == (None, expected)
+    halves = 2 if expected == "bf16" else 1
+    for part, factor in (("base_bytes", halves), ("activations_bytes", halves)):
+        assert known["memory"][part] * factor == pytest.approx(assumed["memory"][part], abs=1)
+    assert known["memory"]["adapters_bytes"] == assumed["memory"]["adapters_bytes"]
+
+
+def test_a_dry_run_tells_the_precision_of_this_device(tmp_path: Path, tiny_base: Path) -> None:
+    wanted = recipe(tmp_path, model=str(tiny_base), dry_run=True, device="cpu")
+    (planned,) = (event for event in train(wanted) if isinstance(event, Planned))
+    assert planned.plan["precision"] == "fp32"

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from loraloom.cli.main import main
+from loraloom.data.bucket import Bucketing
+from loraloom.data.picture import Picture
+from loraloom.data.resize import training_size
 from loraloom.data.scan import scan
 from loraloom.events import Advanced, Finished
-from loraloom.jobs.preparing.ledger import FILE
-from loraloom.jobs.preprocess import REPORT, PreprocessOptions, preprocess
+from loraloom.jobs.ledger import Ledger
+from loraloom.jobs.preprocess import RECORD, REPORT, PreprocessOptions, preprocess
 from tests.bad_inputs import blocks
 
 
@@ -57,9 +64,10 @@ def test_pictures_get_the_area_of_training_and_captions_their_trigger(raw, tmp_p
     assert [(e.width, e.height, e.repeats, e.caption) for e in found.examples] == [
         (64, 64, 3, f"anistyle, a house, {number}") for number in range(3)
     ]
-    # 2:1 at the area of 64x64: 64 √2 = 90.5, 64 / √2 = 45.3.
+    # In steps of 64 pixels there is no bucket of the area of 64x64 but that; 2:1 covers it so.
     found = scan(out / "sketch")
-    assert [(e.width, e.height, e.caption) for e in found.examples] == [(91, 45, "sketchstyle")] * 2
+    sizes = [(e.width, e.height, e.caption) for e in found.examples]
+    assert sizes == [(128, 64, "sketchstyle")] * 2
     # A picture that has the size already is not resampled.
     with Image.open(out / "anime" / "3_anistyle" / "0.png") as image:
         assert image.tobytes() == blocks(0, 64).tobytes()
@@ -109,44 +117,72 @@ def test_a_stopped_job_is_taken_up_where_it_stopped(raw, tmp_path, capsys):
     assert event.interrupted
     report = _run(raw, out, capsys=capsys)
     assert [(s["written"], s["unchanged"]) for s in report["styles"]] == [(1, 2), (2, 0)]
-    assert {n: c for n, (c, _) in _state(out).items() if not n.endswith(FILE)} == {
-        n: c for n, (c, _) in _state(whole).items() if not n.endswith(FILE)
+    assert {n: c for n, (c, _) in _state(out).items() if not n.endswith(RECORD)} == {
+        n: c for n, (c, _) in _state(whole).items() if not n.endswith(RECORD)
     }
 
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from loraloom.jobs.preparing.ledger import Ledger
+from loraloom.jobs.ledger import Ledger
 
 folder, when = Path(sys.argv[1]), sys.argv[2]
-ledger = Ledger(folder)
-ledger.put("a.bin", "1", lambda: b"first")
-if when == "write":
-    os.replace = lambda *paths: os.kill(os.getpid(), signal.SIGKILL)
-    ledger.put("b.bin", "1", lambda: b"second")
-with (folder / "preprocess.jsonl").open("a") as file:
-    file.write('{"file": "c.b')
-    file.flush()
-    os.kill(os.getpid(), signal.SIGKILL)
+ledger = Ledger(folder, "preprocess.jsonl")
+with ledger.held():
+    ledger.put("a.bin", "1", lambda: b"first")
+    if when == "write":
+        os.replace = lambda *paths: os.kill(os.getpid(), signal.SIGKILL)
+        ledger.put("b.bin", "1", lambda: b"second")
+    with (folder / "preprocess.jsonl").open("a") as file:
+        file.write('{"file": "c.b')
+        file.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 @pytest.mark.parametrize("when", ["write", "line"])
 def test_a_killed_job_leaves_nothing_half_made(tmp_path, when):
-    from loraloom.jobs.preparing.ledger import Ledger
-
-    words = [sys.executable, "-c", KILLED, str(tmp_path / "set"), when]
+    folder = tmp_path / "set"
+    words = [sys.executable, "-c", KILLED, str(folder), when]
     assert subprocess.run(words, capture_output=True, env={**os.environ}).returncode == -9
-    ledger = Ledger(tmp_path / "set")
-    assert ledger.put("a.bin", "1", lambda: b"never made") == "unchanged"
-    assert ledger.put("b.bin", "1", lambda: b"second") == "written"
-    assert ledger.put("c.bin", "1", lambda: b"third") == "written"
-    again = Ledger(tmp_path / "set")
-    for name, content in (("a.bin", b"first"), ("b.bin", b"second"), ("c.bin", b"third")):
-        assert again.put(name, "1", lambda: b"never made") == "unchanged"
-        assert (tmp_path / "set" / name).read_bytes() == content
+    assert {path.name for path in folder.glob("*.bin")} == {"a.bin"}
+    ledger = Ledger(folder, RECORD)
+    with ledger.held():
+        assert ledger.put("a.bin", "1", lambda: b"never made") == "unchanged"
+        assert ledger.put("b.bin", "1", lambda: b"second") == "written"
+        assert ledger.put("c.bin", "1", lambda: b"third") == "written"
+    again = Ledger(folder, RECORD)
+    with again.held():
+        for name, content in (("a.bin", b"first"), ("b.bin", b"second"), ("c.bin", b"third")):
+            assert again.put(name, "1", lambda: b"never made") == "unchanged"
+            assert (folder / name).read_bytes() == content
+    assert {path.name for path in folder.iterdir()} == {"a.bin", "b.bin", "c.bin", RECORD}
+
+
+HOLDING = """
+import sys
+from pathlib import Path
+from loraloom.jobs.ledger import Ledger
+
+with Ledger(Path(sys.argv[1]), "preprocess.jsonl").held():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_folder_that_another_process_writes_is_left_to_it(raw, tmp_path, capsys):
+    out = tmp_path / "data"
+    words = [sys.executable, "-c", HOLDING, str(out / "sketch")]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        error = _run(raw, out, capsys=capsys, status=1)["error"]
+        assert error["code"] == "output.at_work"
+        assert str(out / "sketch") in error["message"]
+        other.communicate()
+    assert _run(raw, out, capsys=capsys)["styles"][1]["written"] == 2
 
 
 def test_what_cannot_be_used_stops_the_job_before_anything_is_written(raw, tmp_path, capsys):
@@ -194,3 +230,68 @@ def test_styles_may_be_named_by_flags(raw, tmp_path, capsys):
 def test_what_is_not_understood_is_told(words, code, capsys):
     assert main(["preprocess", *words, "--json"]) == 2
     assert json.loads(capsys.readouterr().out)["error"]["code"] == code
+
+
+@settings(max_examples=300)
+@given(width=st.integers(40, 4000), height=st.integers(40, 4000), step=st.sampled_from([8, 32, 64]))
+def test_training_enlarges_no_picture_that_was_brought_to_its_size(width, height, step):
+    bucketing = Bucketing(resolution=(512, 512), step=step, smallest=256, largest=1024)
+    size = training_size(Picture(width=width, height=height), bucketing)
+    fit = bucketing.fit(*size)
+    assert fit.resized[0] <= size[0]
+    assert fit.resized[1] <= size[1]
+    # But for near ties of two buckets it is resized once only.
+    assert fit.resized == size or math.dist(fit.resized, size) < 0.1 * math.hypot(*size)
+    # No side is twisted by more than the rounding of both.
+    assert abs(size[0] * height - size[1] * width) <= 2 * max(width, height)
+
+
+def test_large_pictures_are_scaled_once_and_nothing_is_left_to_enlarge(tmp_path, capsys):
+    (tmp_path / "raw").mkdir()
+    for number, width in enumerate((900, 600, 650, 1100, 1600)):
+        image = blocks(number, 600).resize((width, 600))
+        image.save(tmp_path / "raw" / f"{number}.jpg", quality=95)
+        (tmp_path / "raw" / f"{number}.txt").write_text("a house", encoding="utf-8")
+    words = [f"a={tmp_path / 'raw'}", f"--output_dir={tmp_path / 'data'}", "--quiet"]
+    assert main(["preprocess", *words]) == 0
+    with Image.open(tmp_path / "data" / "a" / "1_astyle" / "0.png") as image:
+        assert image.size == (640, 427)  # the bucket of 3:2 is 640x384
+    capsys.readouterr()
+    bucketing = Bucketing(resolution=(512, 512), step=64, smallest=256, largest=1024)
+    for example in scan(tmp_path / "data" / "a").examples:
+        size = (example.width, example.height)
+        assert bucketing.fit(*size).resized == size
+    assert main(["dataset", "check", str(tmp_path / "data" / "a"), "--json"]) == 0
+    codes = {each["code"] for each in json.loads(capsys.readouterr().out)["findings"]}
+    assert "dataset.picture_enlarged" not in codes
+
+
+def test_every_line_that_may_be_trained_has_the_trigger(raw, tmp_path, capsys):
+    text = "a house\nanistyle, a hut\na tower"
+    (raw / "anime" / "0.txt").write_text(text, encoding="utf-8")
+    _run(raw, tmp_path / "data", capsys=capsys)
+    lines = (tmp_path / "data" / "anime" / "1_anistyle" / "0.txt").read_text().splitlines()
+    assert lines == ["anistyle, a house", "anistyle, a hut", "anistyle, a tower"]
+
+
+def test_what_comes_next_trains_each_style_by_its_trigger(raw, tmp_path, capsys):
+    out = tmp_path / "my data"
+    words = [f"{name}={raw / name}" for name in ("anime", "sketch")]
+    flags = [f"--output_dir={out}", "--resolution=128", "--trigger=sketch=my style"]
+    assert main(["preprocess", *words, *flags, "--model=playground"]) == 0
+    program, *command = shlex.split(capsys.readouterr().out.splitlines()[-1])
+    assert program == "loraloom"
+    command += ["--output_dir", str(tmp_path / "out"), "--steps=1", "--dry_run", "--json"]
+    assert main(command) == 0
+    plan = json.loads(capsys.readouterr().out)["plan"]
+    assert [(each["name"], each["trigger"]) for each in plan["adapters"]] == [
+        ("anime", "anistyle"),
+        ("sketch", "my style"),
+    ]
+
+
+def test_a_flag_is_no_folder(capsys):
+    assert main(["preprocess", "--anime_dir", "--json"]) == 2
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["code"] == "preprocess.folder_missing"
+    assert "--anime_dir" in error["message"]

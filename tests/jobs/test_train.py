@@ -94,7 +94,7 @@ def test_a_run_writes_what_it_announces(tiny_base: Path, tmp_path: Path) -> None
         3,
         2,
     )
-    assert red["first_prompt"] == "anistyle, a red house"
+    assert red["prompts"][0] == "anistyle, a red house"
     assert (red["scale"], blue["steps"]) == (0.5, 3)
 
     steps = of(events, Stepped)
@@ -468,6 +468,10 @@ def test_captions_from_folder_words_are_told(tiny_base: Path, tmp_path: Path) ->
     told = [event.code for event in warned]
     assert told.count("dataset.caption_from_folder") == 1
     assert "dataset.trigger_missing" not in told  # a note, which asks for nothing
+    asked = recipe(tiny_base, tmp_path, dry_run=True, overwrite=True)
+    severities = {event.code: event.severity for event in of(list(train(asked)), Warned)}
+    assert severities["dataset.trigger_missing"] == "note"
+    assert severities["dataset.caption_from_folder"] == "warning"
 
 
 @pytest.mark.parametrize("form", ["diffusers", "peft"])

@@ -19,8 +19,6 @@ _SIDES: Final[Mapping[tuple[str, int], Literal["input", "output", "choice"]]] = 
     {
         ("linear", ROWS): "output",
         ("linear", COLUMNS): "input",
-        ("transposed", ROWS): "input",
-        ("transposed", COLUMNS): "output",
         ("convolution", ROWS): "output",
         ("convolution", COLUMNS): "input",
         ("embedding", ROWS): "choice",

@@ -170,7 +170,7 @@ class Lokr(AbstractDelta):
         weight: Float[Tensor, "out ..."],
         operation: Operation,
     ) -> Float[Tensor, "batch ..."] | None:
-        if operation.kind == "transposed" or operation.groups > 1:
+        if operation.groups > 1:
             return None
         w1 = self._first(y.dtype) * self.scale
         if operation.kind == "embedding":

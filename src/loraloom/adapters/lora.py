@@ -16,6 +16,18 @@ from loraloom.adapters.initialisations import INITIALISATIONS, Initialisation, k
 from loraloom.adapters.operation import Operation
 
 
+def without_middle(parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return factors of the same rank and the same update without LoCon's middle factor.
+
+    That is multiplied into `down`, which is float64 then; parts without one stay as they are.
+    """
+    rest = {name: part for name, part in parts.items() if name != "mid"}
+    if "mid" not in parts:
+        return rest
+    down, mid = parts["down"].double(), parts["mid"].double()
+    return {**rest, "down": torch.einsum("ab...,bi->ai...", mid, down.flatten(1))}
+
+
 @final
 class Lora(AbstractDelta):
     """delta(W) = (alpha / rank) * up @ down.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -40,8 +41,7 @@ class LoRALinear(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        if r < 1:
-            raise UsageError("lora_linear.rank", rank=r)
+        _check(r, alpha)
         self.original = original_layer.requires_grad_(False)
         shape = (original_layer.out_features, original_layer.in_features)
         lora = Lora.fresh(shape, r, float(alpha), generator or torch.default_generator)
@@ -133,6 +133,7 @@ def apply_lora(
     names there are, and before anything has changed, if one of them matches no linear layer.
     `generator` draws the first matrices; without one, torch's own does.
     """
+    _check(r, alpha)
     layers = _linear_layers(model)
     if isinstance(target_modules, str):
         try:
@@ -179,6 +180,13 @@ def lora_adapter(model: nn.Module, card: Card | None = None, part: str = "model"
         for name, layer in lora_layers(model)
     }
     return Adapter(deltas=deltas, card=card or Card(family=""))
+
+
+def _check(r: int, alpha: float) -> None:
+    if r < 1:
+        raise UsageError("lora_linear.rank", rank=r)
+    if not math.isfinite(alpha):
+        raise UsageError("lora_linear.alpha", alpha=alpha)
 
 
 def _linear_layers(model: nn.Module) -> dict[str, nn.Linear]:

@@ -16,20 +16,17 @@ CONVOLUTIONS: Final[Mapping[int, Callable[..., Tensor]]] = MappingProxyType(
     {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 )
 
-_ROWS_FIRST: Final = frozenset({"transposed", "embedding"})
-"""Operations whose input meets the weight's rows, not its columns."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
     """A layer without its weight and bias: linear in that weight, which is all that matters here.
 
-    `linear` has a weight (out, in), `transposed` one of (in, out), as GPT-2's `Conv1D` has;
+    `linear` has a weight (out, in), also where the layer keeps it the other way (`is_turned`);
     `convolution` (out, in / groups, *kernel) with as many kernel sides as `sides`; `embedding`
     (vocabulary, width), looked up by token numbers.
     """
 
-    kind: Literal["linear", "transposed", "convolution", "embedding"]
+    kind: Literal["linear", "convolution", "embedding"]
     sides: int = 0
     stride: tuple[int, ...] = ()
     padding: str | tuple[int, ...] = ()
@@ -63,7 +60,7 @@ class Operation:
                     groups=layer.groups,
                 )
             case _:
-                return cls(kind="transposed") if _is_gpt2_layer(layer) else None
+                return cls(kind="linear") if is_turned(layer) else None
 
     @property
     def width_axis(self) -> int:
@@ -86,8 +83,6 @@ class Operation:
         match self.kind:
             case "linear":
                 return F.linear(x, weight)
-            case "transposed":
-                return x @ weight
             case "embedding":
                 return F.embedding(x, weight)
             case "convolution":
@@ -105,7 +100,8 @@ class Operation:
         Each row of the batch may have a scale of its own. A grouped convolution has one `down`
         for all of its groups.
         """
-        first, second = (up, down) if self.kind in _ROWS_FIRST else (down, up)
+        # An embedding's input chooses among the weight's rows; any other meets its columns.
+        first, second = (up, down) if self.kind == "embedding" else (down, up)
         inner = self._inner(x, first)
         if isinstance(scale, Tensor):
             scale = scale.to(inner).view(-1, *(1 for _ in inner.shape[1:]))
@@ -114,7 +110,7 @@ class Operation:
         match self.kind:
             case "linear":
                 return F.linear(inner, second)
-            case "transposed" | "embedding":
+            case "embedding":
                 return inner @ second
             case "convolution" if self.groups == 1:
                 wide = second.flatten(1) @ inner.flatten(2)
@@ -181,8 +177,8 @@ def _runs(layer: nn.Module, *classes: type[nn.Module]) -> bool:
     return any(type(layer).forward is each.forward for each in classes)
 
 
-def _is_gpt2_layer(layer: nn.Module) -> bool:
-    """Whether this is transformers' `Conv1D`, a linear layer with its weight the other way round.
+def is_turned(layer: nn.Module) -> bool:
+    """Whether this is transformers' `Conv1D`, GPT-2's linear layer that keeps its weight (in, out).
 
     Known by its full name: this package does not import transformers.
     """

@@ -25,7 +25,8 @@ class Site:
     `part` is the network's name in a diffusers pipeline (`unet`, `text_encoder`, ...), `path` the
     parameter's dotted path inside it. CLIP paths always begin with `text_model.`, whichever
     version of transformers holds the live network. What acts at a site has the shape of that very
-    parameter: (in, out) in GPT-2's `Conv1D` layers, (out, in) in all other linear ones.
+    parameter, but in GPT-2's `Conv1D` layers, which keep it (in, out): (out, in) as in all other
+    linear ones, so that no file needs to know which layers a model is made of.
     """
 
     part: str

@@ -8,7 +8,7 @@ from typing import Final
 
 from torch import Tensor, nn
 
-from loraloom.adapters.operation import Operation
+from loraloom.adapters.operation import Operation, is_turned
 from loraloom.adapters.site import Site
 from loraloom.errors import ModelError
 
@@ -25,6 +25,7 @@ class Target:
 
     `layer` is the module that is called, `parameter` the dotted path inside it. `operation` is
     what the layer does with its weight, None if it must be run again to see what a change does.
+    `turned` layers keep that weight with the inputs for rows; here its rows are the outputs.
     """
 
     site: Site
@@ -32,11 +33,17 @@ class Target:
     parameter: str
     operation: Operation | None
     shape: tuple[int, ...]
+    turned: bool = False
 
     @property
     def weight(self) -> Tensor:
         """The live parameter as it is now."""
-        return self.layer.get_parameter(self.parameter)
+        return self._kept(self.parameter)
+
+    @property
+    def layer_weight(self) -> Tensor:
+        """The weight of the layer, whichever of its parameters the site names."""
+        return self._kept("weight")
 
     def readable(self, kind: str, like: Tensor) -> Tensor:
         """Return the live parameter's numbers; a `ModelError` if it holds none of `like`'s sort.
@@ -54,6 +61,10 @@ class Target:
         """Whether the layer sees one row per sample, so that samples may differ."""
         batched = getattr(self.layer, "batch_first", True)
         return batched and self.site.module.rpartition(".")[2] not in _WITHOUT_BATCH
+
+    def _kept(self, parameter: str) -> Tensor:
+        held = self.layer.get_parameter(parameter)
+        return held.T if self.turned and parameter == "weight" else held
 
 
 def find_target(networks: Mapping[str, nn.Module], site: Site, adapter: str) -> Target:
@@ -86,6 +97,9 @@ def _find(network: nn.Module, path: str, site: Site, adapter: str) -> Target | N
     shape = tuple(held[site.parameter].shape)
     if isinstance(layer, nn.Linear) and site.parameter == "weight":
         shape = (layer.out_features, layer.in_features)  # a quantised weight is stored otherwise
+    turned = is_turned(layer)
+    if turned and site.parameter == "weight":
+        shape = shape[::-1]
     operation = Operation.of(layer) if site.parameter in ("weight", "bias") else None
     if path and isinstance(parent, nn.MultiheadAttention):
         # It reads its output layer's weight and never calls that layer.
@@ -97,5 +111,10 @@ def _find(network: nn.Module, path: str, site: Site, adapter: str) -> Target | N
             shape=shape,
         )
     return Target(
-        site=site, layer=layer, parameter=site.parameter, operation=operation, shape=shape
+        site=site,
+        layer=layer,
+        parameter=site.parameter,
+        operation=operation,
+        shape=shape,
+        turned=turned,
     )

@@ -106,7 +106,7 @@ def _add(
     readers = [piece for piece, _ in worn if piece.delta.needs_weight]
     for piece in readers:
         piece.target.readable(piece.delta.kind, y)
-    bare = _without_bias(layer, operation, x, y, alone) if readers else y
+    bare = _without_bias(readers[0].target, operation, x, y, alone) if readers else y
     stack: list[LowRank] = []
     wholes: list[tuple[Tensor, float]] = []
     parts: list[tuple[Rows, Tensor]] = []
@@ -150,12 +150,12 @@ def _side_by_side(stack: Sequence[LowRank]) -> LowRank:
 
 
 def _without_bias(
-    layer: nn.Module, operation: Operation, x: Tensor, y: Tensor, alone: bool
+    target: Target, operation: Operation, x: Tensor, y: Tensor, alone: bool
 ) -> Tensor:
     """Return what the layer's own weight makes of `x`."""
     if not alone:  # y may hold what another hook has added
-        return operation.apply(x, layer.get_parameter("weight")).to(y.dtype)
-    bias = dict(layer.named_parameters(recurse=False)).get("bias")
+        return operation.apply(x, target.layer_weight).to(y.dtype)
+    bias = dict(target.layer.named_parameters(recurse=False)).get("bias")
     return y if bias is None else operation.add_bias(y, bias, -1.0)
 
 

@@ -6,6 +6,8 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 
+from loraloom.text.harmless import harmless
+
 _PIECES = re.compile(r"\s+|[^\s]+")
 
 
@@ -38,7 +40,8 @@ def wrapped(text: str, width: int) -> Iterator[str]:
 
 
 def table(rows: Sequence[Sequence[str]], *, indent: str = "", gap: int = 2) -> Iterator[str]:
-    """Yield rows as lines, each column as wide as its widest cell."""
+    """Yield rows as lines, each column as wide as its widest cell, which is shown harmless."""
+    rows = [[harmless(cell) for cell in row] for row in rows]
     if not rows:
         return
     widths = [max(cells(row[i]) for row in rows if i < len(row)) for i in range(len(rows[0]))]

@@ -72,13 +72,23 @@ def _put_folders(values: dict[str, Given], words: tuple[str, ...], names: set[st
 
 
 def _with_files(values: dict[str, Given]) -> dict[str, Given]:
-    """Return the values with those that data set files set, where no flag says otherwise."""
+    """Return the values with those that data set files set, where no flag says otherwise.
+
+    What several files set differently is a UsageError.
+    """
     from loraloom.jobs.dataset.file import SUFFIX, read_dataset_file
 
     folders: Any = values["folders"].value if "folders" in values else []
+    if not folders and "train_data_dir" in values:
+        folders = [values["train_data_dir"].value]
     files = [place for place in map(str, folders) if place.lower().endswith(SUFFIX)]
     shared = [read_dataset_file(Path(file)).shared for file in files]
-    return {name: given for each in (*shared, values) for name, given in each.items()}
+    merged = {name: given for each in (*shared, values) for name, given in each.items()}
+    for each in shared:
+        for name in merged.keys() - values.keys():
+            if name not in each or each[name].value != merged[name].value:
+                raise UsageError("dataset_file.differ", given=merged[name])
+    return merged
 
 
 def _tell(report: Mapping[str, Any], session: Session, show: str) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 
 from loraloom.cli.columns import table
 from loraloom.cli.session import Session
+from loraloom.text.harmless import harmless
 
 
 def show_tags(report: Mapping[str, Any], session: Session) -> None:
@@ -49,7 +50,7 @@ def show_groups(report: Mapping[str, Any], session: Session) -> None:
 
 def show_parts(report: Mapping[str, Any], session: Session) -> None:
     """Print which pictures are held out."""
-    print(*report["held_out"], sep="\n", file=session.out)
+    print(*map(harmless, report["held_out"]), sep="\n", file=session.out)
     counts = {name: len(report[name]) for name in ("train", "held_out")}
     print(
         "", session.say("split.counted", seed=report["seed"], **counts), sep="\n", file=session.out

@@ -12,6 +12,7 @@ from loraloom.cli.columns import table, wrapped
 from loraloom.cli.quoting import quoted
 from loraloom.cli.session import Session
 from loraloom.jobs.dataset.report import worded
+from loraloom.text.harmless import harmless
 
 _MARKS: Final = {"error": "✗", "warning": "!", "note": "·"}
 _COLOURS: Final = {"error": "red", "warning": "yellow", "note": "cyan"}
@@ -75,7 +76,7 @@ def _show_pretty(
         for name in section.header or [""] * len(section.rows[0]):
             shown.add_column(name, overflow="fold")
         for row in section.rows:
-            shown.add_row(*map(Text, row))
+            shown.add_row(*(Text(harmless(cell)) for cell in row))
         console.print(shown)
         console.print()
     for finding in findings:
@@ -125,7 +126,10 @@ def _sections(report: Mapping[str, Any], session: Session) -> Iterator[_Section]
     firsts = {p["subset"]: p for p in reversed(prompts)}
     others = [p for p in (*reversed(firsts.values()), *prompts) if p not in cut]
     shown = [*{p["file"]: p for p in others}.values()][: _PROMPTS - len(cut)] + cut
-    lines = [(p["file"], str(p["tokens"]), _with_cut(p, session)) for p in shown]
+    lines: list[tuple[str, ...]] = []
+    for p in shown:
+        lines.append((p["file"], str(p["tokens"]), _with_cut(p, session)))
+        lines += (("", "", say("check.drawn", prompt=drawn)) for drawn in p.get("drawn", ()))
     yield _Section(
         title=say("check.prompts"),
         header=[say(f"check.column.{n}") for n in ("file", "tokens", "prompt")],
@@ -155,7 +159,12 @@ def _facts(report: Mapping[str, Any], session: Session) -> Iterator[tuple[str, s
             yield session.say("check.row.sizes"), one
         else:
             yield row("sizes", **sizes)
-    yield row("resolution", size="x".join(map(str, report["resolution"])))
+    yield row(
+        "resolution",
+        size="x".join(map(str, report["resolution"])),
+        step=report["bucket_reso_steps"],
+        model=report["sized_by"] or session.say("check.sizes_of_sd1"),
+    )
     if report["goal"]:
         yield session.say("check.row.goal"), session.say(f"check.value.goal_{report['goal']}")
     yield session.say("check.row.captions"), _captions(report, session)
@@ -225,9 +234,12 @@ def _next(report: Mapping[str, Any], session: Session) -> Iterator[str]:
         yield f"  loraloom dataset check {quoted(copy['folder'])}{given}"
     elif report["usable"]:
         if not others:
+            model = quoted(report["model"]) if report["model"] else "MODEL"
             source = "--dataset_config " if first.lower().endswith(".toml") else ""
+            if not report["sized_by"]:
+                yield session.say("check.sized_as_sd1", step=report["bucket_reso_steps"])
             yield session.say("progress.next")
-            yield f"  loraloom train {source}{quoted(first)}{given} --model MODEL"
+            yield f"  loraloom train {source}{quoted(first)}{given} --model {model}"
     elif report.get("repair", {"kept": 0})["kept"]:
         folders = " ".join(map(quoted, report["folders"]))
         yield session.say("check.repairable", **report["repair"])

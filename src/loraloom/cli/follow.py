@@ -16,7 +16,7 @@ from loraloom.cli.progress import progress_for
 from loraloom.cli.records import EventLog, Tally
 from loraloom.cli.session import Session
 from loraloom.errors import LoraLoomError, UsageError
-from loraloom.events import Event, Warned
+from loraloom.events import Event, Planned, Warned
 
 Job = Callable[[Callable[[], bool]], Iterator[Event]]
 Advice = Callable[[Tally], Sequence[str]]
@@ -26,16 +26,20 @@ def follow(
     session: Session,
     job: Job,
     *,
+    plan_is_result: bool = False,
     notes: Sequence[Warned] = (),
     advice: Advice | None = None,
     show: Callable[[Tally], int] | None = None,
+    stopping: str = "progress.stopping",
 ) -> int:
     """Run a job: show its events, record them, tell its results; return the exit status.
 
+    With `plan_is_result` the plan is left for `show` to tell.
     `job` is given a function that tells whether to stop. `notes` are told first; `advice` makes
     the commands that may come next out of what the job came to. `show` shows a job's results in
-    another way and returns the exit status of a job that was not interrupted. An error that ends
-    the job is told with the files that were complete by then.
+    another way and returns the exit status of a job that was not interrupted. `stopping` is what is
+    said, by its code, when it is asked to stop. An error that ends the job is told with the files
+    that were complete by then.
     """
     if session.json and session.events == "-":
         raise UsageError("cli.json_and_events")
@@ -43,7 +47,7 @@ def follow(
     failure: LoraLoomError | None = None
     with (
         closing(EventLog(session)) as log,
-        Interruption(lambda: _acknowledge(session)) as interruption,
+        Interruption(lambda: _acknowledge(session.say(stopping))) as interruption,
         closing(progress_for(session)) as progress,
     ):
         events = job(interruption.stop)
@@ -51,7 +55,8 @@ def follow(
             for event in chain(notes, events):
                 log.write(event)
                 tally.add(event, session)
-                progress.show(event)
+                if not (plan_is_result and isinstance(event, Planned)):
+                    progress.show(event)
         except LoraLoomError as caught:
             log.fail(caught)
             failure = caught
@@ -83,10 +88,10 @@ def _tell(session: Session, tally: Tally, advice: Advice | None) -> None:
         print(*shown, sep="\n", file=session.err)
 
 
-def _acknowledge(session: Session) -> None:
+def _acknowledge(text: str) -> None:
     # Called by a signal handler, where a buffered stream may be in the middle of a write.
     with suppress(OSError):
-        os.write(2, f"\n{session.say('progress.stopping')}\n".encode())
+        os.write(2, f"\n{text}\n".encode())
 
 
 def _let_go(events: Any) -> None:

@@ -65,7 +65,7 @@ class Group(click.Group):
             *([] if self._prefix else [*wrapped(say("cli.about", self._language), 80), ""]),
             *definitions(rows, width=80),
             "",
-            *wrapped(say("cli.about.more", self._language), 80),
+            *wrapped(say("cli.about.more", self._language, example=self._members[0].name), 80),
         ]
         formatter.write("\n".join(lines) + "\n")
 

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from loraloom.cli.columns import table
 from loraloom.cli.session import Session
-from loraloom.cli.wording import named
+from loraloom.cli.wording import named, warned
+from loraloom.events import Warned
 
 _SHOWN: Final = 20
 """Rows of a long table; all of them are in the JSON."""
@@ -75,6 +76,8 @@ def interference_lines(told: Mapping[str, Any], session: Session) -> Iterator[st
         for pair in told["pairs"]
     ]
     yield from table([heads, *rows])
+    for warning in told["warnings"]:
+        yield warned(Warned(**warning), session)
     yield ""
     yield session.say("interference.blocks")
     pairs = [" × ".join(pair["adapters"]) for pair in told["pairs"]]
@@ -99,7 +102,7 @@ def hash_lines(told: Mapping[str, Any], session: Session) -> Iterator[str]:
     for file in told["files"]:
         yield file["path"]
         names = ("autov1", "autov2", "autov3", "sha256", "tensors")
-        yield from table([(name, file[name]) for name in names], indent="  ")
+        yield from table([(name, file[name]) for name in names if file[name]], indent="  ")
         if file["told_is_right"] is False:
             yield session.say("hash.told_wrong")
 
@@ -135,12 +138,13 @@ def _only(side: str | None, session: Session) -> str:
 
 def _info_rows(info: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield what a person wants to know, in order; what the file does not tell is left out."""
-    ranges = {name: _range(info[name]) for name in ("rank", "alpha", "scale")}
+    told = ((name, info[name]) for name in ("rank", "alpha", "scale"))
+    ranges = {name: _range(bounds) for name, bounds in told if bounds is not None}
     sites = " + ".join(f"{count} {part}" for part, count in info["sites"].items())
     rows = {
         "name": info["name"],
         "triggers": ", ".join(info["triggers"]),
-        "family": info["family"],
+        "family": info["family"] or " / ".join(info["families"]),
         "base": info["base"],
         "kinds": ", ".join(info["kinds"]),
         "format": info["format"],
@@ -149,7 +153,7 @@ def _info_rows(info: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         "embeddings": ", ".join(info["embeddings"]),
         "parameters": f"{info['parameters']:,} ({', '.join(info['dtypes'])})",
         "bytes": f"{info['bytes'] / 1024**2:.2f} MiB",
-        "hashes": ", ".join(hashes["autov3"] for hashes in info["hashes"].values()),
+        "hashes": ", ".join(filter(None, (each["autov3"] for each in info["hashes"].values()))),
     }
     yield from ((name, text) for name, text in rows.items() if text)
     for name, fact in info["facts"].items():

@@ -32,7 +32,7 @@ from loraloom.cli.plain_jobs import (
 from loraloom.cli.preprocess import PREPROCESS
 from loraloom.cli.session import Session, open_session
 from loraloom.cli.train import TRAIN
-from loraloom.errors import LoraLoomError, MemoryRanOut, ran_out_of_memory
+from loraloom.errors import LoraLoomError, MemoryRanOut, OutputError, ran_out_of_memory
 
 COMMANDS: Final[tuple[Command, ...]] = (
     TRAIN,
@@ -71,9 +71,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LoraLoomError as error:
         return tell(error, session)
     except BrokenPipeError:
-        # Who read our output has seen enough; nothing must be flushed into the void at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()  # Who read it has seen enough.
         return 1
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        _forget_output()
+        return tell(OutputError("output.stream", reason=error.strerror or error), session)
     except KeyboardInterrupt:
         print(session.say("cli.aborted"), file=session.err)
         return ABORTED
@@ -81,6 +85,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if ran_out_of_memory(error):
             return tell(MemoryRanOut("cli.memory"), session)
         raise
+
+
+def _forget_output() -> None:
+    """Let nothing be flushed into the void at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(arguments: list[str], session: Session) -> int:

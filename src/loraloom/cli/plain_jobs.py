@@ -21,12 +21,14 @@ from loraloom.jobs.settling import Given, settle
 class _PlainJob:
     """Where a job and its options are, as "module:name", imported when they are needed.
 
-    `words` names the keys that the command's bare words fill, one after the other.
+    `words` names the keys that the command's bare words fill, one after the other; `stopping` is
+    the code of what Ctrl-C is answered with.
     """
 
     options: str
     job: str
     words: tuple[str, ...] = ()
+    stopping: str = "progress.stopping"
 
     def kind(self) -> Any:
         return _imported(self.options)
@@ -45,7 +47,7 @@ class _PlainJob:
         def start(stop: Callable[[], bool]) -> Iterator[Event]:
             return _imported(self.job)(options, stop)
 
-        return follow(session, start, advice=partial(_advice, self.job))
+        return follow(session, start, advice=partial(_advice, self.job), stopping=self.stopping)
 
 
 def _imported(place: str) -> Any:
@@ -63,6 +65,8 @@ _NEXT: Final = {
 
 
 _LORA_OPTIONS: Final = "loraloom.jobs.lora.options"
+_ENDING: Final = "progress.ending"
+"""What is said to a job that writes its one result at the end, or nothing."""
 
 
 def _command(name: str, job: _PlainJob, words: str = "") -> Command:
@@ -116,6 +120,7 @@ LORA_CONVERT: Final = _command(
     _PlainJob(
         options=f"{_LORA_OPTIONS}:ConvertOptions",
         job="loraloom.jobs.lora.convert:convert",
+        stopping=_ENDING,
         words=("source", "destination"),
     ),
     "SRC DST",
@@ -125,6 +130,7 @@ LORA_MERGE: Final = _command(
     _PlainJob(
         options=f"{_LORA_OPTIONS}:MergeOptions",
         job="loraloom.jobs.lora.merge:merge",
+        stopping=_ENDING,
         words=("adapters",),
     ),
     "FILE:WEIGHT...",
@@ -134,6 +140,7 @@ LORA_RESIZE: Final = _command(
     _PlainJob(
         options=f"{_LORA_OPTIONS}:ResizeOptions",
         job="loraloom.jobs.lora.resize:resize",
+        stopping=_ENDING,
         words=("source",),
     ),
     "FILE",
@@ -143,6 +150,7 @@ LORA_EXTRACT: Final = _command(
     _PlainJob(
         options=f"{_LORA_OPTIONS}:ExtractOptions",
         job="loraloom.jobs.lora.extract:extract",
+        stopping=_ENDING,
         words=("tuned", "original"),
     ),
     "TUNED ORIGINAL",
@@ -152,6 +160,7 @@ LORA_FUSE: Final = _command(
     _PlainJob(
         options=f"{_LORA_OPTIONS}:FuseOptions",
         job="loraloom.jobs.lora.fuse:fuse",
+        stopping=_ENDING,
         words=("base", "adapters"),
     ),
     "BASE FILE:WEIGHT...",

@@ -40,7 +40,10 @@ def _reword(arguments: list[str]) -> list[str]:
         elif equals:
             found.append(f"{style.removesuffix(_ENDING)}={value}")
         else:
-            found.append(f"{style.removesuffix(_ENDING)}={next(words, '')}")
+            folder = next(words, "")
+            if folder.startswith("-"):
+                raise UsageError("preprocess.folder_missing", flag=word, word=folder)
+            found.append(f"{style.removesuffix(_ENDING)}={folder}")
     return found
 
 
@@ -73,9 +76,19 @@ def _show(report: Mapping[str, Any], session: Session) -> None:
     header = [session.say(f"preprocess.column.{name}") for name in names]
     rows = [_row(style) for style in report["styles"]]
     print(*table([header, *rows]), sep="\n", file=session.out)
-    adapters = " ".join(f"--adapter {s['name']}={quoted(s['folder'])}" for s in report["styles"])
-    train = f"loraloom train {adapters} --model MODEL"
-    print("", session.say("progress.next"), f"  {train}", sep="\n", file=session.out)
+    print("", session.say("progress.next"), f"  {_next(report)}", sep="\n", file=session.out)
+
+
+def _next(report: Mapping[str, Any]) -> str:
+    """Return the command that trains the styles, each by its trigger."""
+    words = ["loraloom train"]
+    for style in report["styles"]:
+        name = style["name"]
+        for flag, value in (("adapter", style["folder"]), ("adapter_trigger", style["trigger"])):
+            words.append(f"--{flag} " + quoted(f"{name}={value}"))
+    if report["resolution"] is not None:
+        words.append(f"--resolution {report['resolution']}")
+    return " ".join((*words, "--model", quoted(report["model"] or "MODEL")))
 
 
 def _row(style: Mapping[str, Any]) -> Sequence[str]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Final, final
 
 from loraloom.cli.plain_data import dumps, error_record
 from loraloom.cli.session import Session, Stream
@@ -23,6 +23,9 @@ from loraloom.events import (
     Saved,
     Warned,
 )
+
+_START: Final = b'{"t": '
+"""How every line of a log begins."""
 
 
 @final
@@ -64,6 +67,7 @@ class Tally:
         self.finished: Finished | None = None
         self.written: dict[Path, None] = {}
         self.report: Mapping[str, Any] = {}
+        self.planned: Planned | None = None
         self._result: dict[str, Any] = {
             "job": None,
             "seconds": None,
@@ -78,6 +82,7 @@ class Tally:
         """Take one event in."""
         match event:
             case Planned() if self._result["plan"] is None:  # later ones are of jobs inside it
+                self.planned = event
                 self._result["job"] = event.job
                 self._result["plan"] = event.record()["plan"]
             case Saved() | Sampled() | Captioned():
@@ -86,7 +91,9 @@ class Tally:
                 self._result["measured"][event.name] = event.value
             case Warned():
                 message = session.say(event.code, **event.details)
-                self._result["warnings"].append({"code": event.code, "message": message})
+                self._result["warnings"].append(
+                    {"code": event.code, "severity": event.severity, "message": message}
+                )
             case Examined():
                 self.report = event.report
             case Finished():
@@ -109,8 +116,16 @@ class Tally:
 
 def _open(path: Path) -> TextIOWrapper:
     try:
+        if path.is_file() and not _is_log(path):
+            raise OutputError("cli.events_foreign", path=path)
         path.parent.mkdir(parents=True, exist_ok=True)
         return path.open("a", encoding="utf-8")
     except OSError as error:
         reason = error.strerror
         raise OutputError("cli.events_unwritable", path=path, reason=reason) from error
+
+
+def _is_log(path: Path) -> bool:
+    """Whether a file is one of events, or empty: to append to any other would damage it."""
+    with path.open("rb") as file:
+        return file.read(len(_START)) in (b"", _START)

@@ -13,6 +13,7 @@ from loraloom.cli.session import Session
 from loraloom.cli.words import given_to
 from loraloom.jobs.keys import Key, keys_of
 from loraloom.jobs.settling import settle
+from loraloom.text.harmless import harmless
 
 _UNSOUND: Final = 1
 """The exit status where a job says that what it looked at is not `ok`."""
@@ -45,7 +46,7 @@ class Telling:
             print(dumps(told), file=session.out)
         else:
             for line in self.lines(told, session):
-                print(line, file=session.out)
+                print(harmless(line, lines=True), file=session.out)
         return 0 if told.get("ok", True) else _UNSOUND
 
 

@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from loraloom.cli.command import Command, Request
 from loraloom.cli.quoting import quoted
-from loraloom.cli.records import Tally
+from loraloom.cli.records import Tally, dumps
 from loraloom.cli.session import Session
+from loraloom.cli.wording import plan_lines
 from loraloom.errors import UsageError
 from loraloom.events import Event
 from loraloom.jobs.keys import Key, keys_of
@@ -56,6 +57,12 @@ _SOURCES: Final = (
         "NAME=FOLDER: one of several adapters trained at once, each as if it were alone.",
         "이름=폴더: 한 번에 학습할 여러 어댑터 중 하나. 각각 혼자 학습한 것과 같습니다.",
     ),
+    _source(
+        "adapter_trigger",
+        (),
+        "NAME=WORD: the trigger of one of the adapters that --adapter names.",
+        "이름=단어: --adapter로 지정한 어댑터의 트리거.",
+    ),
 )
 
 
@@ -67,6 +74,7 @@ def _run(session: Session, request: Request) -> int:
     files += [*_pop(flags, "config"), *_pop(flags, "config_file")]
     folders = [word for word in request.words if not word.lower().endswith(".toml")]
     adapters = [_adapter(word) for word in _pop(flags, "adapter")]
+    _put_triggers(adapters, _pop(flags, "adapter_trigger"))
     if len(folders) == 1 and not adapters:
         _put_folder(flags, folders[0])
     else:
@@ -76,7 +84,25 @@ def _run(session: Session, request: Request) -> int:
     recipe, notes = Recipe.read(*files, overrides=flags)
     from loraloom.cli.follow import follow
 
-    return follow(session, _job(recipe), notes=notes, advice=partial(_advice, recipe))
+    plan_is_result = (recipe.dry_run or recipe.measure) and session.events != "-"
+    return follow(
+        session,
+        _job(recipe),
+        plan_is_result=plan_is_result,
+        notes=notes,
+        advice=partial(_advice, recipe),
+        show=partial(_show_plan, session) if plan_is_result else None,
+    )
+
+
+def _show_plan(session: Session, tally: Tally) -> int:
+    """Print the plan on standard output, where nothing else comes of the run."""
+    if session.json:
+        print(dumps(tally.result()), file=session.out)
+    elif tally.planned is not None:
+        print(*plan_lines(tally.planned, session), sep="\n", file=session.out)
+    session.out.flush()
+    return 0
 
 
 def _job(recipe: Any) -> Callable[[Callable[[], bool]], Iterator[Event]]:
@@ -95,6 +121,20 @@ def _adapter(word: str) -> dict[str, str]:
     if not (name and equals and folder):
         raise UsageError("cli.adapter_form", word=word)
     return {"name": name, "train_data_dir": folder}
+
+
+def _put_triggers(adapters: Sequence[dict[str, str]], words: Sequence[str]) -> None:
+    """Give each adapter the trigger that is named for it."""
+    known = {adapter["name"]: adapter for adapter in adapters}
+    for word in words:
+        name, equals, trigger = word.partition("=")
+        if not (equals and trigger.strip()):
+            raise UsageError("cli.adapter_trigger_form", word=word)
+        if name not in known:
+            raise UsageError("cli.adapter_trigger_of_none", name=name, known=", ".join(known))
+        if other := known[name].get("trigger"):
+            raise UsageError("recipe.twice", first=f"{name}={other}", second=word)
+        known[name]["trigger"] = trigger
 
 
 def _put_folder(flags: dict[str, Any], folder: str) -> None:

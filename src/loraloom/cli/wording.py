@@ -36,11 +36,21 @@ def sentence(event: Event, session: Session) -> str | None:
         case Captioned():
             return session.say("progress.captioned", path=event.path, caption=event.caption)
         case Warned():
-            return session.say("progress.warned", text=session.say(event.code, **event.details))
+            return warned(event, session)
         case Measured():
             return f"{named('measured', event.name, session)}: {event.value:.4g}"
         case _:
             return None
+
+
+def warned(event: Warned, session: Session) -> str:
+    """Return a warning or a note with its severity and its code."""
+    return session.say(
+        "progress.warned",
+        severity=session.say(f"check.{event.severity}"),
+        code=event.code,
+        text=session.say(event.code, **event.details),
+    )
 
 
 def plan_lines(event: Planned, session: Session) -> Iterator[str]:
@@ -164,8 +174,10 @@ def _worded(name: str, value: Any) -> str:
 
 
 def _bucket(bucket: Mapping[str, Any], session: Session) -> str:
+    both = "plan.bucket_class" if bucket["images"] else "plan.bucket_class_only"
     return session.say(
-        "plan.bucket",
+        both if bucket["regularisation"] else "plan.bucket",
+        regularisation=f"{bucket['regularisation']:,}",
         size="x".join(map(str, bucket["size"])),
         images=f"{bucket['images']:,}",
         batches=f"{bucket['batches']:,}",

@@ -51,6 +51,10 @@ class Product:
         """Return the whole matrix, rounded once."""
         return (self.left @ self.right).to(dtype)
 
+    def entries(self) -> Float[Tensor, "out in"]:
+        """Return the whole matrix as float32 multiplies it: its own, and always the same."""
+        return self.left.float() @ self.right.float()
+
     def add_to(self, sums: Float[Tensor, "out in"]) -> None:
         """Add the matrix to another in place, in that one's number type."""
         sums.addmm_(self.left.to(sums.dtype), self.right.to(sums.dtype))
@@ -84,7 +88,7 @@ class Dense:
 
     def times(self, factor: float) -> Self:
         """Return the change at another strength."""
-        return type(self)(self.values * factor, self.shape)
+        return self if factor == 1 else type(self)(self.values * factor, self.shape)
 
     def part(self, rows: slice) -> Self:
         """Return the change of some of the rows."""
@@ -98,6 +102,10 @@ class Dense:
     def matrix(self, dtype: torch.dtype = torch.float32) -> Float[Tensor, "out in"]:
         """Return the whole matrix."""
         return self.values.to(dtype)
+
+    def entries(self) -> Float[Tensor, "out in"]:
+        """Return the whole matrix in float32."""
+        return self.values.float()
 
     def add_to(self, sums: Float[Tensor, "out in"]) -> None:
         """Add the matrix to another in place, in that one's number type."""

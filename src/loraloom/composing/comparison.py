@@ -6,10 +6,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, final
 
-import torch
-
 from loraloom.adapters.adapter import Adapter
 from loraloom.adapters.delta import AbstractDelta
+from loraloom.adapters.eight_bits import is_same
 from loraloom.adapters.span import Place
 from loraloom.composing.base_weights import BaseWeights
 from loraloom.composing.change import total
@@ -81,8 +80,7 @@ def _holds_the_same(one: AbstractDelta, other: AbstractDelta) -> bool:
         return False
     parts, others = one.parts(), other.parts()
     return parts.keys() == others.keys() and all(
-        parts[name].dtype == others[name].dtype and torch.equal(parts[name], others[name])
-        for name in parts
+        is_same(parts[name], others[name]) for name in parts
     )
 
 

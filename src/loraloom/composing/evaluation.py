@@ -36,9 +36,9 @@ def shape_at(
             raise ModelError(
                 "composing.shapes",
                 site=place,
-                first=owner,
+                first=_called(owner),
                 expected=shape,
-                second=name,
+                second=_called(name),
                 found=delta.claimed_shape,
             )
     return shape
@@ -57,7 +57,7 @@ def base_weight(
         raise _needs_base(place, adapter, delta)
     for site in place.sites:
         if site not in base.shapes:
-            raise ModelError("composing.not_in_base", adapter=adapter, site=site)
+            raise ModelError("composing.not_in_base", adapter=_called(adapter), site=site)
     weight = base.weight(place)
     return weight.to(torch.promote_types(weight.dtype, torch.float32))
 
@@ -81,4 +81,9 @@ def change_of(
 
 
 def _needs_base(place: Place, adapter: str, delta: AbstractDelta) -> ModelError:
-    return ModelError("composing.needs_base", adapter=adapter, site=place, kind=delta.kind)
+    details = {"adapter": _called(adapter), "site": place, "kind": delta.kind}
+    return ModelError("composing.needs_base", **details)
+
+
+def _called(name: str) -> str:
+    return name or "the adapter"

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 import torch
 
 from loraloom.adapters.card import Card
+from loraloom.adapters.eight_bits import is_same
 from loraloom.adapters.site import PARTS, Site
 from loraloom.composing.base_weights import BaseWeights
 from loraloom.composing.change import Dense
@@ -62,7 +63,7 @@ def extract_sites(
                 found=base.shapes[site],
             )
         after, before = tuned.read(site), base.read(site)
-        if after.dtype == before.dtype and torch.equal(after, before):
+        if is_same(after, before):
             continue
         for weight in (after, before):
             if weight.dtype not in PLAIN:

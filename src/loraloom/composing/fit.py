@@ -21,11 +21,12 @@ from loraloom.adapters.span import Place
 class Fit:
     """How the delta that was made at one place compares with the change it is to represent.
 
-    `norm` is that change's Frobenius norm, None where nothing asked for it; `energy` is the share
-    of its square that the delta keeps and `error` the relative Frobenius error, both short of
-    float32's rounding. `rank` is the delta's, None for kinds without one. `strength` says how much
-    of the plain weighted sum a merge holds: their inner product over the sum's square; None where
-    the sum is zero.
+    `norm` is that change's Frobenius norm, None where nothing asked for it. `error` is the norm of
+    what the delta differs by, relative to it, and `energy` the share of its square that the delta
+    accounts for: 1 - error², or 0 where the error is above 1; both short of float32's rounding.
+    `rank` is the delta's, None for kinds without one. `strength` says how much of the plain
+    weighted sum a merge holds: their inner product over the sum's square; None where the sum is
+    zero. `is_zero` says that nothing is left of a change that was not zero.
     """
 
     place: Place
@@ -35,6 +36,7 @@ class Fit:
     energy: float = 1.0
     error: float = 0.0
     strength: float | None = 1.0
+    is_zero: bool = False
 
 
 Made: TypeAlias = tuple[AbstractDelta, Fit]
@@ -71,3 +73,8 @@ class Composition:
         known = [(fit.norm, fit.error) for fit in self.fits if fit.norm is not None]
         whole = math.hypot(*(norm for norm, _ in known))
         return math.hypot(*(norm * error for norm, error in known)) / whole if whole else 0.0
+
+    @property
+    def energy(self) -> float:
+        """The share of the squares of all changes together that is kept."""
+        return max(0.0, 1 - self.error**2)

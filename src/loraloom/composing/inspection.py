@@ -12,12 +12,13 @@ from torch import Tensor
 
 from loraloom.adapters.adapter import Adapter
 from loraloom.adapters.delta import AbstractDelta
+from loraloom.adapters.scale import FLOAT32, is_moderate, scale_of
 from loraloom.adapters.span import Place
 from loraloom.composing.base_weights import BaseWeights
 from loraloom.composing.evaluation import base_weight, change_of, shape_at
 from loraloom.errors import ModelError
 
-_Code: TypeAlias = Literal["not_a_number", "infinite", "zero", "outlier"]
+_Code: TypeAlias = Literal["not_a_number", "infinite", "overflow", "zero", "outlier"]
 
 _FEWEST: Final = 8
 _FARTHEST: Final = 3.5
@@ -30,8 +31,9 @@ _SMALLEST_MAD: Final = 0.1
 class Finding:
     """Something suspicious at one place.
 
-    `not_a_number` and `infinite`: `count` numbers of the part named `part` are. `zero`: the change
-    is. `outlier`: the root mean square of the change's entries is `times` the median's.
+    `not_a_number` and `infinite`: `count` numbers of the part named `part` are. `overflow`: the
+    change, or the scale `times` in it, is beyond the range of float32. `zero`: the change is.
+    `outlier`: the root mean square of the change's entries is `times` the median's.
     """
 
     place: Place
@@ -67,6 +69,8 @@ def inspect(adapter: Adapter, base: BaseWeights | None = None) -> Inspection:
     sizes: dict[tuple[str, bool], dict[Place, float]] = {}
     for place, delta in adapter.deltas.items():
         broken = _broken(place, delta)
+        if not broken and not is_moderate(delta):
+            broken = [Finding(place=place, code="overflow", times=scale_of(delta))]
         findings += broken
         norms[place] = None
         if broken or (delta.needs_weight and base is None):
@@ -75,6 +79,9 @@ def inspect(adapter: Adapter, base: BaseWeights | None = None) -> Inspection:
         weight = base_weight(place, adapter.card.name, delta, base)
         change = change_of(delta, 1.0, shape, weight)
         norm = change.norm()
+        if not norm <= FLOAT32.max:
+            findings.append(Finding(place=place, code="overflow", times=scale_of(delta)))
+            continue
         norms[place] = norm
         if norm == 0:
             findings.append(Finding(place=place, code="zero"))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias, final
+from typing import Any, Final, TypeAlias, TypeVar, final
 
 from torch import Tensor
 
@@ -20,8 +20,9 @@ from loraloom.composing.draws import stream
 from loraloom.composing.evaluation import change_of
 from loraloom.composing.fit import Composition, Fit, Made
 from loraloom.composing.inspection import check_finite
+from loraloom.composing.magnitude import least_magnitude
 from loraloom.composing.mode import SPARSE, MergeSettings, Thinning
-from loraloom.composing.representation import represented, whole
+from loraloom.composing.representation import compared, represented, whole
 from loraloom.composing.sparsity import dropped, threshold, trimmed
 from loraloom.composing.terms import Term, terms_by_place
 from loraloom.composing.truncation import Truncation
@@ -77,8 +78,12 @@ def merge_places(
     weights: Mapping[str, Weight],
     settings: MergeSettings = _EXACT,
     base: BaseWeights | None = None,
+    least: Mapping[str, float] | None = None,
 ) -> Iterator[Made]:
-    """Yield what `merge` collects, weight by weight, in the order of their names."""
+    """Yield what `merge` collects, weight by weight, in the order of their names.
+
+    `least` is what `least_magnitudes` returns, if somebody has asked it already.
+    """
     check_weights(adapters, weights)
     terms_at = terms_by_place(adapters, weights, settings.law, base)
     if not terms_at:
@@ -86,7 +91,8 @@ def merge_places(
     for terms in terms_at.values():
         for term in terms:
             check_finite(term.place, term.delta)
-    least = _least_magnitudes(terms_at, settings)
+    if least is None:
+        least = _last(_least_magnitudes(terms_at, settings))
     make = _EXACTLY.get(settings.mode, _thinned_out)
     for place, terms in terms_at.items():
         numbers = sorted(weight_at(each, place.sites[0]) for each in weights.values())
@@ -167,7 +173,7 @@ def _thinned_out(task: _Task) -> Made:
     thinning, addition = SPARSE[task.settings.mode]
     changes = task.changes()
     thin = [
-        _THINNINGS[thinning](task, term, change.matrix())
+        _THINNINGS[thinning](task, term, change.entries())
         for term, change in zip(task.terms, changes, strict=True)
     ]
     plain = total(changes)
@@ -175,9 +181,10 @@ def _thinned_out(task: _Task) -> Made:
     factor = task.factor(lambda: (merged, changes))
     settings = task.settings
     delta, fit = represented(task.place, merged.times(factor), settings.truncation, settings.seed)
-    square = inner(plain, plain)
+    square = plain.norm() ** 2
     along = inner(change_of(delta, 1.0, plain.shape, None), plain)
-    return delta, replace(fit, strength=along / square if square else None)
+    strength = along / square if square else None
+    return delta, replace(compared(fit, plain.times(factor), delta), strength=strength)
 
 
 def _trim(task: _Task, term: Term, matrix: Tensor) -> Tensor:
@@ -197,23 +204,47 @@ _THINNINGS: Final[Mapping[Thinning, Callable[[_Task, Term, Tensor], Tensor]]] = 
 )
 
 
+def least_magnitudes(
+    adapters: Mapping[str, Adapter],
+    weights: Mapping[str, Weight],
+    settings: MergeSettings,
+    base: BaseWeights | None = None,
+) -> Generator[None, None, dict[str, float]]:
+    """Return the magnitude from which an adapter's entries are kept, over all its weights.
+
+    Empty where a mode needs none. Yields after each weight of each adapter that was looked at.
+    """
+    check_weights(adapters, weights)
+    return _least_magnitudes(terms_by_place(adapters, weights, settings.law, base), settings)
+
+
 def _least_magnitudes(
     terms_at: Mapping[Place, Sequence[Term]], settings: MergeSettings
-) -> dict[str, float]:
-    """Return the magnitude from which an adapter's entries are kept, over all its weights."""
-    if settings.mode not in SPARSE or SPARSE[settings.mode][0] != "trim":
-        return {}
-    if settings.trim == "weight":
+) -> Generator[None, None, dict[str, float]]:
+    trims = settings.mode in SPARSE and SPARSE[settings.mode][0] == "trim"
+    if not trims or settings.trim == "weight":
         return {}
     by_adapter: dict[str, list[Term]] = {}
     for terms in terms_at.values():
         for term in terms:
+            check_finite(term.place, term.delta)
             by_adapter.setdefault(term.adapter, []).append(term)
-    return {name: _least_magnitude(terms, settings) for name, terms in by_adapter.items()}
+    found: dict[str, float] = {}
+    for name, terms in by_adapter.items():
+        found[name] = yield from least_magnitude([term.change for term in terms], settings.share)
+    return found
 
 
-def _least_magnitude(terms: Sequence[Term], settings: MergeSettings) -> float:
-    return threshold(lambda: (term.change().matrix() for term in terms), settings.share)
+_Result = TypeVar("_Result")
+
+
+def _last(steps: Generator[None, None, _Result]) -> _Result:
+    """Return what a generator returns in the end."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
 
 
 def _facts(weights: Mapping[str, Weight], settings: MergeSettings) -> dict[str, Any]:

@@ -64,7 +64,9 @@ class MergeSettings:
             raise UsageError("composing.no_normalizer", normalize=self.normalize, known=known)
         if self.mode == "cat" and self.truncation is not None:
             raise UsageError("composing.cat_rank")
-        if (self.mode in SPARSE) != (self.density is not None):
+        if self.mode in SPARSE and self.density is None:
+            raise UsageError("composing.density_needed", mode=self.mode)
+        if self.mode not in SPARSE and self.density is not None:
             raise UsageError("composing.density_mode", mode=self.mode, sparse=", ".join(SPARSE))
         if self.density is not None and not 0 < self.density <= 1:
             raise UsageError("composing.density", density=self.density)

@@ -61,12 +61,13 @@ class Meeting:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """How two adapters lie to each other over all weights.
+    """How two adapters lie to each other over the weights that both change.
 
-    `norms` are those of all their changes together, also where the other has none; `cosine` is of
-    the same vectors. `shared` counts the places that both change, `alone` those that one does.
-    `outputs` and `inputs` are the mean shares of the overlaps at shared places, with the mean that
-    chance would give; None where there is none.
+    `cosine` is that of the angle between all their changes of those weights together, by the same
+    rule as for a part of them (see `cosine_of`). `norms` are those of all that each changes, also
+    where the other changes nothing. `shared` counts the places that both change, `alone` those that
+    one does. `outputs` and `inputs` are the mean shares of the overlaps at shared places, with the
+    mean that chance would give; None where there is none.
     """
 
     adapters: tuple[str, str]
@@ -166,6 +167,17 @@ def _overlap(
     )
 
 
+def cosine_of(meetings: Sequence[Meeting]) -> float | None:
+    """Return the cosine of two adapters' changes at several weights together, as one vector each.
+
+    Weights that only one of them changes are not among the meetings, and do not count. None where
+    the changes of one are all zero.
+    """
+    one, other = (math.hypot(*(each.norms[side] for each in meetings)) for side in (0, 1))
+    along = math.fsum((each.cosine or 0.0) * each.norms[0] * each.norms[1] for each in meetings)
+    return along / (one * other) if one and other else None
+
+
 def _pair(
     names: tuple[str, str],
     norms: Mapping[str, Mapping[Place, float]],
@@ -174,16 +186,10 @@ def _pair(
     met = [meeting for meeting in meetings if meeting.adapters == names]
     one, other = (norms[name] for name in names)
     sizes = math.hypot(*one.values()), math.hypot(*other.values())
-    both = sizes[0] * sizes[1]
-    along = math.fsum(
-        meeting.cosine * meeting.norms[0] * meeting.norms[1]
-        for meeting in met
-        if meeting.cosine is not None
-    )
     return Pair(
         adapters=names,
         norms=sizes,
-        cosine=along / both if both else None,
+        cosine=cosine_of(met),
         shared=len(met),
         alone=(len(one) - len(met), len(other) - len(met)),
         outputs=_mean_share([meeting.outputs for meeting in met]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final, TypeAlias
@@ -12,7 +13,7 @@ from torch import Tensor
 from loraloom.adapters.delta import AbstractDelta
 from loraloom.adapters.loha import Loha
 from loraloom.adapters.lokr import Lokr
-from loraloom.adapters.lora import Lora
+from loraloom.adapters.lora import Lora, without_middle
 from loraloom.composing.change import Product, Shape
 
 _Factors: TypeAlias = tuple[Tensor, Tensor]
@@ -38,11 +39,8 @@ def plain_factors(delta: Lora) -> tuple[Tensor, Tensor]:
 
     That is multiplied into down, in float64.
     """
-    parts = delta.parts()
-    if "mid" not in parts:
-        return parts["down"], parts["up"]
-    down, mid = parts["down"].double(), parts["mid"].double()
-    return torch.einsum("ab...,bi->ai...", mid, down.flatten(1)), parts["up"]
+    parts = without_middle(delta.parts())
+    return parts["down"], parts["up"]
 
 
 def _of_lora(delta: AbstractDelta) -> _Factors | None:
@@ -55,7 +53,7 @@ def _of_loha(delta: AbstractDelta) -> _Factors | None:
     """Return the rank**2 products of one column, and of one row, of each of the two matrices."""
     assert isinstance(delta, Loha)
     parts = {name: part.double().flatten(1) for name, part in delta.parts().items()}
-    if "t1" in parts:
+    if "t1" in parts or _is_thick(delta, len(parts["w1_b"]) * len(parts["w2_b"])):
         return None
     left = torch.einsum("oi,oj->oij", parts["w1_a"], parts["w2_a"]).flatten(1)
     right = torch.einsum("ip,jp->ijp", parts["w1_b"], parts["w2_b"]).flatten(0, 1)
@@ -68,6 +66,9 @@ def _of_lokr(delta: AbstractDelta) -> _Factors | None:
     parts = {name: part.double() for name, part in delta.parts().items()}
     if "w2" in parts or "t2" in parts:
         return None
+    w1_sides = parts["w1"].shape if "w1" in parts else (len(parts["w1_a"]), parts["w1_b"].shape[1])
+    if _is_thick(delta, min(w1_sides) * len(parts["w2_b"])):
+        return None
     w1 = parts["w1"] if "w1" in parts else parts["w1_a"] @ parts["w1_b"]
     w1, one = w1 * delta.scale, torch.eye(min(w1.shape), dtype=w1.dtype)
     w2_a, w2_b = parts["w2_a"].flatten(1), parts["w2_b"].flatten(1)
@@ -75,6 +76,15 @@ def _of_lokr(delta: AbstractDelta) -> _Factors | None:
     if w1.shape[0] < w1.shape[1]:
         return torch.kron(one, w2_a), torch.kron(w1, w2_b)
     return torch.kron(w1, w2_a), torch.kron(one, w2_b)
+
+
+def _is_thick(delta: AbstractDelta, rank: int) -> bool:
+    """Whether factors of this rank would be no thinner than the weight, and are not worth making.
+
+    Their numbers grow with the square of the rank.
+    """
+    rows, *columns = (size or 1 for size in delta.claimed_shape)
+    return rank >= min(rows, math.prod(columns))
 
 
 _FACTORS: Final[Mapping[str, Callable[[AbstractDelta], _Factors | None]]] = MappingProxyType(

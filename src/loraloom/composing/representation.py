@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from loraloom.adapters.delta import AbstractDelta
 from loraloom.adapters.full import Full
 from loraloom.adapters.span import Place
-from loraloom.composing.change import Change, Product
+from loraloom.composing.change import Change, Product, total
 from loraloom.composing.decomposition import lora, nearest
 from loraloom.composing.draws import stream
+from loraloom.composing.evaluation import change_of
 from loraloom.composing.fit import Fit, Made
 from loraloom.composing.truncation import Truncation
 from loraloom.errors import ModelError
@@ -47,6 +49,25 @@ def represented(place: Place, change: Change, truncation: Truncation | None, see
         error=low.error,
     )
     return low.delta, fit
+
+
+def compared(fit: Fit, asked: Change, delta: AbstractDelta) -> Fit:
+    """Return a fit with the figures of a delta against the change that was asked for.
+
+    They are measured on the delta as it is, whatever was done to come to it.
+    """
+    norm = asked.norm()
+    made = change_of(delta, 1.0, asked.shape, None)
+    is_zero = norm > 0 and made.norm() == 0
+    lost = norm if is_zero else total([asked, made.times(-1.0)]).norm()
+    error = lost / norm if norm else 0.0
+    return replace(
+        fit,
+        norm=norm,
+        energy=max(0.0, 1 - error**2),
+        error=error,
+        is_zero=is_zero,
+    )
 
 
 def full_difference(change: Change) -> Full:

@@ -11,11 +11,11 @@ from loraloom.adapters.full import Full
 from loraloom.adapters.lora import Lora
 from loraloom.adapters.span import Place, Span
 from loraloom.composing.base_weights import BaseWeights
-from loraloom.composing.change import Change, total
+from loraloom.composing.change import Change
 from loraloom.composing.cutting import cut, has_rows, rows_of
 from loraloom.composing.evaluation import base_weight, change_of, shape_at
 from loraloom.composing.fit import Composition, Fit, Made
-from loraloom.composing.representation import represented
+from loraloom.composing.representation import compared, represented
 from loraloom.composing.truncation import Truncation
 
 
@@ -41,9 +41,9 @@ def approximate(
 ) -> Composition:
     """Return an adapter of LoRAs alone, each the nearest one to what another kind does.
 
-    What is a LoRA stays as it is, and so do biases and norms, which no LoRA can change. Kinds whose
-    change depends on the base's weight need `base`. A span whose rows are known is cut into its
-    sites, with one LoRA each that reads the same.
+    A LoRA of two factors stays as it is, and so do biases and norms, which none can change.
+    Kinds whose change depends on the base's weight need `base`. A span whose rows are known is cut
+    into its sites, with one LoRA each that reads the same.
     """
     made = approximate_places(adapter, truncation, base, seed)
     return resized(made, adapter, truncation, "approximate")
@@ -54,7 +54,8 @@ def approximate_places(
 ) -> Iterator[Made]:
     """Yield what `approximate` collects, weight by weight."""
     for place, delta in adapter.deltas.items():
-        if isinstance(delta, Lora) or (isinstance(delta, Full) and len(delta.claimed_shape) == 1):
+        plain = isinstance(delta, Lora) and "mid" not in delta.parts()
+        if plain or (isinstance(delta, Full) and len(delta.claimed_shape) == 1):
             low, fit = _as_it_is(place, delta)
         else:
             low, fit = represented(place, _change(adapter, place, base), truncation, seed)
@@ -68,19 +69,8 @@ def _cut(span: Span, low: Lora, change: Change, base: BaseWeights | None) -> Ite
     """Yield the LoRA of each site in a span, with its own fit."""
     rows = rows_of(span, change.shape, base)
     for site, own in cut(low, rows).items():
-        asked = change.part(rows[site])
-        norm = asked.norm()
-        lost = total([asked, change_of(own, -1.0, asked.shape, None)]).norm()
-        error = lost / norm if norm else 0.0
-        fit = Fit(
-            place=site,
-            kind=own.kind,
-            rank=own.rank,
-            norm=norm,
-            energy=1 - error**2,
-            error=error,
-        )
-        yield own, fit
+        fit = Fit(place=site, kind=own.kind, rank=own.rank)
+        yield own, compared(fit, change.part(rows[site]), own)
 
 
 def _change(adapter: Adapter, place: Place, base: BaseWeights | None) -> Change:

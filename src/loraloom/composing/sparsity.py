@@ -51,7 +51,7 @@ def _bin_of(counts: Tensor, wanted: int) -> tuple[int, int]:
 
 def trimmed(matrix: Float[Tensor, "out in"], least: float) -> Float[Tensor, "out in"]:
     """Return the matrix without its entries of magnitude below `least`."""
-    return torch.where(matrix.abs() >= least, matrix, 0)
+    return torch.where(matrix.abs() < least, 0, matrix)
 
 
 def dropped(
@@ -79,6 +79,10 @@ def elected(matrices: Sequence[Float[Tensor, "out in"]]) -> Float[Tensor, "out i
     algorithm 1, steps 2 and 3. PEFT votes before its weights are applied, and lets plus win a tie.
     """
     sign = summed(matrices).sign()
-    agreeing = [matrix * (matrix.sign() == sign) for matrix in matrices]
-    count = summed([(matrix != 0).to(matrix.dtype) for matrix in agreeing])
-    return summed(agreeing) / count.clamp_min(1)
+    total, count = torch.zeros_like(sign), torch.zeros_like(sign)
+    for matrix in matrices:
+        agrees = matrix.sign() == sign
+        total += matrix * agrees
+        count += agrees
+    # Where the sum is zero those agree that are zero too, and so does their mean.
+    return total.div_(count.clamp_min_(1))

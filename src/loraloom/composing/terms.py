@@ -18,6 +18,7 @@ from loraloom.composing.cutting import rows_of
 from loraloom.composing.evaluation import base_weight, change_of, shape_at
 from loraloom.composing.rescaling import rescaled
 from loraloom.composing.weights import Weight, weight_at
+from loraloom.composing.widening import widened
 from loraloom.errors import ModelError
 
 
@@ -85,7 +86,7 @@ def terms_by_place(
     counts must be known: from itself, from other adapters or from the base (else `ModelError`).
     """
     worn = [
-        (name, place, delta)
+        (name, place, widened(delta))
         for name in sorted(adapters)
         for place, delta in adapters[name].deltas.items()
         if any(weight_at(weights[name], site) for site in place.sites)

@@ -50,15 +50,24 @@ class Bucketing:
     no_upscale: bool = False
 
     def __post_init__(self) -> None:
-        """Raise UsageError for bounds that the resolution is not within."""
-        within = self.smallest <= min(self.resolution) and max(self.resolution) <= self.largest
+        """Raise UsageError for bounds that, brought to the step, leave the resolution out."""
+        shorter, longer = min(self.resolution), max(self.resolution)
+        smallest, largest = self._bounds
+        within = smallest <= shorter and longer <= largest
         if self.by_shape and not self.no_upscale and not within:
             raise UsageError(
                 "bucket.bounds",
                 smallest=self.smallest,
                 largest=self.largest,
                 resolution="x".join(map(str, self.resolution)),
+                shorter=shorter,
+                longer=longer,
             )
+
+    @property
+    def _bounds(self) -> Size:
+        """The bounds as multiples of the step: the smaller rounded down, the larger up."""
+        return self.smallest // self.step * self.step, -(-self.largest // self.step) * self.step
 
     @cached_property
     def sizes(self) -> tuple[Size, ...]:
@@ -82,8 +91,7 @@ class Bucketing:
         area, step = self.resolution[0] * self.resolution[1], self.step
         side = max(step, int(math.sqrt(area) // step) * step)
         yield side, side
-        smallest = self.smallest // step * step
-        largest = -(-self.largest // step) * step
+        smallest, largest = self._bounds
         for width in range(max(smallest, step), largest + 1, step):
             height = min(largest, area // width // step * step)
             if height >= max(smallest, step):

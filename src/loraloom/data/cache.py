@@ -103,29 +103,22 @@ class LatentCache:
         """Whether latents are kept, so that only the views of which they are can be drawn."""
         return self._shelf is not None
 
-    def fill(self, shots: Sequence[Shot], *, batch_size: int = 4) -> Iterator[int]:
+    def fill(self, shots: Sequence[Shot], *, first: int = 0) -> Iterator[int]:
         """Encode the views that are not kept yet; yield how many pictures are done, as it grows.
 
-        Raises DatasetError for a picture that cannot be decoded, Diverged (naming it) for one
-        whose latents are not finite.
+        It begins with the picture numbered `first`, and goes round: processes that fill one shelf
+        at once do not do the same work if each begins elsewhere. Raises DatasetError for a picture
+        that cannot be decoded, Diverged (naming it) for one whose latents are not finite.
         """
         if self._shelf is None:
             return
-        shots = sorted(shots, key=lambda shot: shot.target)  # a batch has one size
-        waiting: list[Use] = []
-        last = len(shots) - 1
-        for number, shot in enumerate(shots):
+        for number, shot in enumerate((*shots[first:], *shots[:first]), start=1):
             # Where nothing is cut away, all cuts are one.
             views = {(shot.box(view), view.flip): view for view in shot.augmentation.views()}
-            waiting += [(shot, v) for v in views.values() if not self._shelf.has((shot, v))]
-            is_last = number == last or shots[number + 1].target != shot.target
-            if len(waiting) >= batch_size or is_last:
-                for start in range(0, len(waiting), batch_size):
-                    self._encoded(waiting[start : start + batch_size])
-                waiting = []
-                yield number + 1
-            elif not waiting and number % 64 == 63:
-                yield number + 1
+            lacking = [(shot, v) for v in views.values() if not self._shelf.has((shot, v))]
+            self._encoded(lacking)
+            if lacking or number % 64 == 0 or number == len(shots):
+                yield number
 
     def rows(self, uses: Sequence[Use]) -> Rows:
         """Return the latents of uses of one training size; what is not kept is encoded.
@@ -151,7 +144,7 @@ class LatentCache:
             picture = open_picture(shot)
             shown += [pixels(picture, shot, view) for _, view in same]
         with torch.no_grad():
-            means, deviations = self._encode(torch.stack(shown))
+            means, deviations = self._latents(torch.stack(shown))
         rows: list[Row] = []
         for use, mean, deviation in zip(uses, means, deviations, strict=True):
             row = _row(use, mean, deviation)
@@ -159,6 +152,17 @@ class LatentCache:
             if self._shelf is not None:
                 self._shelf.put(use, row)
         return rows
+
+    def _latents(self, shown: Pixels) -> tuple[Latents, Latents]:
+        """Encode pixels: together, or one by one where latents are kept.
+
+        An encoder rounds differently in batches of different sizes, and a kept row must not depend
+        on what else was lacking. One by one is about as fast.
+        """
+        if self._shelf is None:
+            return self._encode(shown)
+        means, deviations = zip(*(self._encode(each[None]) for each in shown), strict=True)
+        return torch.cat(means), torch.cat(deviations)
 
 
 def _row(use: Use, mean: Tensor, deviation: Tensor) -> Row:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,8 +30,15 @@ class CaptionRules:
     keep_tokens: int = 0
     keep_tokens_separator: str | None = None
     tag_dropout_rate: float = 0.0
+    warmup_steps: float = 0
+    warmup_least: int = 1
     secondary_separator: str | None = None
     trigger: str = ""
+
+    @property
+    def by_lot(self) -> bool:
+        """Whether two uses of one caption of one line may get different words."""
+        return self.wildcards or self.shuffle or self.dropout_rate > 0 or self.tag_dropout_rate > 0
 
 
 def compose(
@@ -40,6 +48,7 @@ def compose(
     *,
     further_lines: Sequence[str] = (),
     epoch: int = 1,
+    step: int = 0,
 ) -> str:
     """Return the prompt for one use of a picture, by these steps in kohya's order.
 
@@ -48,11 +57,13 @@ def compose(
        from 1, that `dropout_every_n_epochs` divides: "", and nothing follows.
     3. With `wildcards` one of its lines (`further_lines` come after the first) is drawn, and then
        one word of each "{a|b}"; "{{" and "}}" are braces. Otherwise the first line is taken.
-    4. With `shuffle` or a `tag_dropout_rate` the text is split into tags at each `separator`. The
-       first `keep_tokens` stay in front; where the caption has `keep_tokens_separator`, the tags
-       before its first mark stay in front instead, and those after a second one at the end. The
-       others are shuffled, and then each is dropped with probability `tag_dropout_rate`. Tags are
-       joined by ", ". Without either the text is left as it is.
+    4. With `shuffle`, `warmup_steps` or a `tag_dropout_rate` the text is split into tags at each
+       `separator`. The first `keep_tokens` stay in front; where the caption has
+       `keep_tokens_separator`, the tags before its first mark stay in front instead, and those
+       after a second one at the end. Of the n others only the first `warmup_least` are left at the
+       first step, and floor(`step` (n - `warmup_least`) / `warmup_steps`) more after `step` steps.
+       These are shuffled, and then each is dropped with probability `tag_dropout_rate`. Tags are
+       joined by ", ". Without any of the three the text is left as it is.
     5. Each `secondary_separator` becomes a `separator`: what it joined was one tag until here.
     6. A `trigger` that the prompt lacks is put before it: "trigger, prompt". It counts for nothing
        in step 4, so it stays first. It is lacking unless its words stand there in a row as whole
@@ -70,17 +81,21 @@ def compose(
     if dropped or (every > 0 and epoch % every == 0):
         return ""
     text = _chosen(lines, generator) if rules.wildcards else lines[0]
-    mark = rules.keep_tokens_separator
-    if rules.shuffle or rules.tag_dropout_rate > 0 or (mark is not None and mark in text):
-        text = _retagged(text, rules, generator)
+    if _is_of_tags(text, rules):
+        text = _retagged(text, rules, generator, step)
     return _finished(text, rules)
 
 
 def plain_prompt(caption: str, rules: CaptionRules) -> str:
-    """Return the prompt of a caption's first line when nothing is drawn by lot."""
+    """Return the prompt of a caption's first line where chance takes nothing from it.
+
+    All tags are there in their order, and of each "{a|b}" the longest word: so it is about the
+    longest prompt that may be drawn.
+    """
     text = _wrapped(caption, rules)
-    mark = rules.keep_tokens_separator
-    if mark is not None and mark in text:
+    if rules.wildcards:
+        text = _filled(text, lambda words: max(words, key=len))
+    if _is_of_tags(text, rules):
         text = ", ".join(tag for tags in _split(text, rules) for tag in tags)
     return _finished(text, rules)
 
@@ -104,16 +119,32 @@ def _wrapped(line: str, rules: CaptionRules) -> str:
 
 def _chosen(lines: Sequence[str], generator: random.Random) -> str:
     text = generator.choice(lines) if len(lines) > 1 else lines[0]
+    return _filled(text, generator.choice)
+
+
+def _filled(text: str, choose: Callable[[Sequence[str]], str]) -> str:
+    """Return a text with one word for each "{a|b}" in it, and single braces for doubled ones."""
     for doubled, standing, _ in _BRACES:
         text = text.replace(doubled, standing)
-    text = _CHOICE.sub(lambda found: generator.choice(found[1].split("|")), text)
+    text = _CHOICE.sub(lambda found: choose(found[1].split("|")), text)
     for _, standing, meant in _BRACES:
         text = text.replace(standing, meant)
     return text
 
 
-def _retagged(text: str, rules: CaptionRules, generator: random.Random) -> str:
+def _is_of_tags(text: str, rules: CaptionRules) -> bool:
+    """Tell whether a text is taken apart into tags, which are joined by ", " again."""
+    mark = rules.keep_tokens_separator
+    changes = rules.shuffle or rules.warmup_steps > 0 or rules.tag_dropout_rate > 0
+    return changes or (mark is not None and mark in text)
+
+
+def _retagged(text: str, rules: CaptionRules, generator: random.Random, step: int) -> str:
     head, moving, tail = _split(text, rules)
+    if step < rules.warmup_steps:
+        least = rules.warmup_least
+        more = math.floor(step * ((len(moving) - least) / rules.warmup_steps))
+        moving = moving[: least + more]
     if rules.shuffle:
         generator.shuffle(moving)
     if rules.tag_dropout_rate > 0:

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from loraloom.data.caption_files import EXTENSIONS, caption_files, read_caption
+from loraloom.data.caption_files import (
+    EXTENSIONS,
+    caption_files,
+    caption_files_of,
+    read_caption,
+    says_something,
+)
 from loraloom.data.folders import Subset
 from loraloom.data.listing import Listing, composed
 from loraloom.data.metadata import relative_name
@@ -21,10 +27,10 @@ Origin: TypeAlias = Literal["file", "row", "folder", "trigger", "nowhere"]
 class Caption:
     """What describes a picture, and where it comes from; its text is "" where nothing does.
 
-    `file` is the caption file that was read, in `encoding`, and `rivals` are those beside it that
-    were not; `also_row` tells that the metadata has a row too. The lines after the first are
-    `further_lines`. `mended` is what the file, or the row, must have said where it looks garbled.
-    A `fault` says why it gives no text.
+    `file` is the caption file that was read, and `rivals` are those beside it that were not;
+    `encoding` is the file's, or that of the table; `also_row` tells that the metadata has a row
+    too. The lines after the first are `further_lines`. `mended` is what the file, or the row, must
+    have said where it looks garbled. A `fault` says why it gives no text.
     """
 
     text: str = ""
@@ -51,12 +57,16 @@ def find_captions(
     files = {listing.folder: caption_files(listing, extensions) for listing in subset.listings}
     captions: dict[Path, Caption] = {}
     for listing, path in subset.pictures():
-        beside = files[listing.folder].get(composed(path.stem), ())
-        row = subset.metadata.captions.get(relative_name(path, subset.folder))
+        beside = caption_files_of(path, listing, files[listing.folder])
+        name = relative_name(path, subset.folder)
+        row = subset.metadata.captions.get(name)
         if beside:
-            captions[path] = _from_file(beside, also_row=row is not None)
+            encoding = subset.source.caption_encoding
+            captions[path] = _from_file(beside, encoding, also_row=row is not None)
         elif row is not None:
-            captions[path] = _from_row(path, row)
+            captions[path] = _from_row(path, row, subset.metadata.encoding)
+        elif fault := subset.metadata.faulty.get(name):
+            captions[path] = Caption(origin="row", fault=fault)
         elif subset.words:
             captions[path] = Caption(text=subset.words, origin="folder")
         else:
@@ -92,11 +102,11 @@ def alone(listing: Listing, extensions: tuple[str, ...]) -> tuple[Path, ...]:
     return tuple(first for stem, (first, *_) in files.items() if stem not in stems)
 
 
-def _from_file(beside: tuple[Path, ...], *, also_row: bool) -> Caption:
+def _from_file(beside: tuple[Path, ...], encoding: str | None, *, also_row: bool) -> Caption:
     used, *ignored = beside
     rivals = tuple(ignored)
     try:
-        read = read_caption(used)
+        read = read_caption(used, encoding)
     except DatasetError as error:
         return Caption(origin="file", file=used, rivals=rivals, also_row=also_row, fault=error)
     return Caption(
@@ -111,8 +121,8 @@ def _from_file(beside: tuple[Path, ...], *, also_row: bool) -> Caption:
     )
 
 
-def _from_row(path: Path, row: str) -> Caption:
-    if row:
-        return Caption(text=row, origin="row", mended=mend(row))
+def _from_row(path: Path, row: str, encoding: str) -> Caption:
+    if says_something(row):
+        return Caption(text=row, origin="row", encoding=encoding, mended=mend(row))
     empty = DatasetError("dataset.caption_empty", count=1, files=str(path))
     return Caption(origin="row", fault=empty)

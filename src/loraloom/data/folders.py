@@ -4,29 +4,36 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
 from loraloom.data.caption_files import extensions_to_read
-from loraloom.data.finding import Finding, Tally, some
-from loraloom.data.listing import Listing, composed, list_folder
-from loraloom.data.metadata import FILE_NAMES, Metadata, read_metadata, relative_name
-from loraloom.data.picture import READABLE
+from loraloom.data.finding import Finding, Tally
+from loraloom.data.listing import Listing, list_folder, spelled
+from loraloom.data.metadata import (
+    FILE_NAMES,
+    Metadata,
+    read_metadata,
+    relative_name,
+    row_findings,
+)
+from loraloom.data.options import MOST_REPEATS
 from loraloom.data.source import Source
+from loraloom.data.unused import REGULARISATION, Level, left_out, nothing_here
 from loraloom.errors import DatasetError
 
 # kohya's convention: "10_sks dog" is shown ten times an epoch and is called "sks dog". Unlike
 # there, a bare "10" is a plain folder, so that "2023" does not mean 2023 repeats.
-_NUMBERED: Final = re.compile(r"([1-9][0-9]*)_(.*)", re.DOTALL)
+_NUMBERED: Final = re.compile(r"0*([1-9][0-9]*)_(.*)", re.DOTALL)
 
-# The names that kohya's tools and their users give to the folders above the numbered ones.
+# The names that kohya's tools and their users give to the folder above the numbered ones.
 _TRAINING: Final = frozenset({"train", "img", "image", "images", "instance"})
-_REGULARISATION: Final = frozenset({"reg", "regularization", "regularisation", "class"})
 
-_LEVELS_BELOW: Final = 2
 _NEAR: Final = 0.8
 """The share of the letters of both that a folder's name has in common with a misspelt one."""
 
@@ -37,7 +44,8 @@ class Subset:
 
     `words` caption a picture that has no caption of its own ("" where the name gives none).
     `listings` are the folders that hold the pictures: the subset's own, then those below it that
-    were asked for or that its `metadata` names pictures in.
+    were asked for or that its `metadata` names pictures in. The `repeated` pictures in them count
+    elsewhere; `further` are other names of the same file.
     """
 
     source: Source
@@ -47,6 +55,8 @@ class Subset:
     words: str
     listings: tuple[Listing, ...]
     metadata: Metadata
+    repeated: frozenset[Path] = frozenset()
+    further: Mapping[Path, tuple[Path, ...]] = field(default_factory=dict[Path, tuple[Path, ...]])
 
     @property
     def caption_extensions(self) -> tuple[str, ...]:
@@ -55,10 +65,11 @@ class Subset:
         return extensions_to_read(own) if own else ()
 
     def pictures(self) -> Iterator[tuple[Listing, Path]]:
-        """Yield every picture with the listing that it is in, sorted by path."""
+        """Yield every picture with the listing that it is in, sorted by path; each only once."""
         for listing in self.listings:
             for path in listing.pictures:
-                yield listing, path
+                if path not in self.repeated:
+                    yield listing, path
 
     @property
     def is_leaf(self) -> bool:
@@ -90,12 +101,12 @@ def find_subsets(source: Source) -> tuple[tuple[Subset, ...], tuple[Finding, ...
     here = list_folder(_existing(source.folder))
     subsets = tuple(_found(source, here))
     if not subsets:
-        raise _nothing_here(here)
+        raise nothing_here(here, partial(_usable, source), literal=source.literal)
     return subsets, _remarks(source, here, subsets)
 
 
 def _found(source: Source, here: Listing) -> Iterator[Subset]:
-    """Yield the subsets of a folder that have pictures."""
+    """Yield the subsets of a folder that have pictures; DatasetError for repeats past all use."""
     if source.recursive:
         own = list(_spread_out(source, here, {os.path.realpath(here.folder)}))
     else:
@@ -104,6 +115,8 @@ def _found(source: Source, here: Listing) -> Iterator[Subset]:
         own = [_subset(source, listing, ()) for listing in numbered or (here,)]
     own = [subset for subset in own if any(subset.pictures())]
     yield from own
+    if not own:
+        _check_table(source, here)
     if not own and not source.literal:
         yield from _project(source, here)
 
@@ -115,7 +128,7 @@ def _project(source: Source, here: Listing) -> Iterator[Subset]:
         return
     found = tuple(_found(source, list_folder(training[0])))
     yield from found
-    beside = [folder for folder in here.folders if folder.name.lower() in _REGULARISATION]
+    beside = [folder for folder in here.folders if folder.name.lower() in REGULARISATION]
     if found:
         for folder in beside:
             yield from _found(replace(source, regularisation=True), list_folder(folder))
@@ -134,7 +147,7 @@ def _spread_out(source: Source, here: Listing, seen: set[str]) -> Iterator[Subse
                 continue
             seen.add(real)
             below = list_folder(folder)
-            numbered = not source.literal and _number(composed(folder.name))
+            numbered = not source.literal and _number(spelled(folder.name))
             if numbered or _metadata_paths(below):
                 apart.append(below)
             else:
@@ -153,7 +166,7 @@ def _existing(root: Path) -> Path:
         raise DatasetError("dataset.folder_is_file", folder=str(root))
     parent = Path(os.path.abspath(root)).parent
     folders = list_folder(parent).folders if os.path.isdir(parent) else ()
-    siblings = {composed(folder.name): folder.name for folder in folders}
+    siblings = {spelled(folder.name): folder.name for folder in folders}
     near = get_close_matches(_own_name(root), siblings, n=1, cutoff=_NEAR)
     if near:
         raise DatasetError(
@@ -166,17 +179,12 @@ def _existing(root: Path) -> Path:
 
 def _own_name(folder: Path) -> str:
     # abspath, unlike resolve, keeps the name under which a link was given.
-    return composed(os.path.basename(os.path.abspath(folder)))
+    return spelled(os.path.basename(os.path.abspath(folder)))
 
 
 def _number(name: str) -> tuple[int, str] | None:
     match = _NUMBERED.fullmatch(name)
     return (int(match[1]), match[2].strip()) if match else None
-
-
-def metadata_file(listing: Listing) -> Path | None:
-    """Return the metadata table of a folder that is read, None if it has none."""
-    return next(iter(_metadata_paths(listing)), None)
 
 
 def _metadata_paths(listing: Listing) -> tuple[Path, ...]:
@@ -189,7 +197,7 @@ def _holds_pictures(listing: Listing) -> bool:
 
 
 def _numbered_below(listing: Listing) -> tuple[Listing, ...]:
-    below = [list_folder(folder) for folder in listing.folders if _number(composed(folder.name))]
+    below = [list_folder(folder) for folder in listing.folders if _number(spelled(folder.name))]
     return tuple(sub for sub in below if _holds_pictures(sub))
 
 
@@ -197,8 +205,11 @@ def _subset(source: Source, listing: Listing, below: Sequence[Listing]) -> Subse
     name = _own_name(listing.folder)
     plain = (source.repeats, source.words)
     number, words = plain if source.literal else _number(name) or plain
+    if number > MOST_REPEATS:
+        folder = str(listing.folder)
+        raise DatasetError("dataset.repeats_many", folder=folder, repeats=number, most=MOST_REPEATS)
     paths = _metadata_paths(listing)
-    metadata = read_metadata(paths[0], source.caption_column) if paths else Metadata(captions={})
+    metadata = _read(source, paths[0]) if paths else Metadata(captions={})
     named = (list_folder(folder) for folder in metadata.folders)
     listings = {each.folder: each for each in (listing, *below, *named)}
     return Subset(
@@ -221,15 +232,35 @@ def _remarks(source: Source, here: Listing, subsets: Sequence[Subset]) -> tuple[
         for path in _metadata_paths(here):
             tally.warn("dataset.metadata_beside", path.name, folder=str(here.folder))
     for folder in here.folders:
-        if any(folder == each or folder in each.parents for each in used):
-            continue
-        if list_folder(folder).pictures:
-            tally.warn("dataset.folders_left_out", folder.name, folder=str(here.folder))
-        elif _number(composed(folder.name)):
+        below = any(folder == each or folder in each.parents for each in used)
+        if not below and _number(spelled(folder.name)) and not list_folder(folder).pictures:
             tally.warn("dataset.folders_empty", folder.name, folder=str(here.folder))
     for subset in subsets:
         _remark(subset, tally)
-    return tally.findings()
+    tables = {subset.metadata.file: subset for subset in subsets if subset.metadata.file}
+    rows = (row_findings(each.metadata, each.told(path)) for path, each in tables.items())
+    level = Level(
+        here=here,
+        used=used,
+        pictures=sum(sum(1 for _ in each.pictures()) for each in subsets),
+        chosen=not (source.literal or source.recursive or _is_project(here, subsets)),
+    )
+    above = left_out(level, partial(_usable, source))
+    return (*chain.from_iterable(rows), *tally.findings(), *above)
+
+
+def _is_project(here: Listing, subsets: Sequence[Subset]) -> bool:
+    """Tell whether the subsets are those of a training folder that was found by its name."""
+    inside = subsets[0].folder.relative_to(here.folder).parts
+    return bool(inside) and inside[0].lower() in _TRAINING
+
+
+def _usable(source: Source, here: Listing) -> bool:
+    """Tell whether a folder would be trained on if it were named itself."""
+    try:
+        return any(_found(replace(source, recursive=False), here))
+    except DatasetError:
+        return True  # what is wrong with it is told once it is named
 
 
 def _remark(subset: Subset, tally: Tally) -> None:
@@ -238,6 +269,8 @@ def _remark(subset: Subset, tally: Tally) -> None:
             tally.warn("dataset.metadata_two", subset.told(path))
         elif subset.metadata.rivals:
             tally.warn("dataset.metadata_rivals", subset.told(path))
+    if _looks_regularisation(subset):
+        tally.warn("dataset.class_taught", subset.title)
     for name in subset.metadata.absent:
         tally.warn("dataset.metadata_no_picture", name)
     for listing in subset.listings:
@@ -245,22 +278,24 @@ def _remark(subset: Subset, tally: Tally) -> None:
             tally.warn("dataset.pictures_left_out", subset.told(path))
 
 
-def _nothing_here(here: Listing) -> DatasetError:
-    """Return the error for a folder without pictures, naming the one below that has some."""
-    level: tuple[Listing, ...] = (here,)
-    for _ in range(_LEVELS_BELOW):
-        below = (folder for above in level for folder in above.folders)
-        level = tuple(list_folder(sub) for sub in below if os.access(sub, os.R_OK | os.X_OK))
-        usable = [str(sub.folder) for sub in level if sub.pictures or _numbered_below(sub)]
-        if usable:
-            return DatasetError(
-                "dataset.folder_above",
-                folder=str(here.folder),
-                candidates=some(usable),
-                candidate=usable[0],
-            )
-    return DatasetError(
-        "dataset.pictures_missing",
-        folder=str(here.folder),
-        extensions=" ".join(sorted(READABLE)),
-    )
+def _looks_regularisation(subset: Subset) -> bool:
+    """Tell whether pictures to be learnt lie where those of a class usually do."""
+    source = subset.source
+    if source.regularisation or source.literal:
+        return False
+    top = Path(os.path.abspath(source.folder))
+    inside = subset.folder.relative_to(source.folder).parts
+    above = (top.parent.name,) if _number(spelled(top.name)) else ()
+    return any(part.lower() in REGULARISATION for part in (*above, top.name, *inside))
+
+
+def _read(source: Source, table: Path) -> Metadata:
+    return read_metadata(table, source.caption_column, encoding=source.caption_encoding)
+
+
+def _check_table(source: Source, here: Listing) -> None:
+    """Refuse a folder that has no pictures because the table that may name some is off."""
+    for table in _metadata_paths(here)[:1]:
+        for each in row_findings(_read(source, table), table.name):
+            if each.severity == "error":
+                raise DatasetError(each.code, **each.details)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from loraloom.data.picture import READABLE, UNREADABLE
 from loraloom.errors import DatasetError
+
+# Python's stand-ins for the bytes of a name that are not UTF-8.
+_BYTES: Final = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,3 +53,22 @@ def list_folder(folder: Path) -> Listing:
 def composed(name: str) -> str:
     """Return a name in Unicode's composed form (NFC), since macOS stores Hangul taken apart."""
     return unicodedata.normalize("NFC", name)
+
+
+def spelled(name: str) -> str:
+    """Return a name in composed form and in letters alone, whatever its bytes are.
+
+    Names that Korean Windows packed into an archive come out of it on Linux in cp949; what is none
+    either shows its bytes as "%FF".
+    """
+    if not _BYTES.search(name):
+        return composed(name)
+    try:
+        return composed(name.encode("utf-8", "surrogateescape").decode("cp949"))
+    except UnicodeError:
+        return composed(_BYTES.sub(lambda found: f"%{ord(found[0]) & 0xFF:02X}", name))
+
+
+def is_spelled(name: str) -> bool:
+    """Tell whether a name is of letters alone, as every file system and program expects."""
+    return not _BYTES.search(name)

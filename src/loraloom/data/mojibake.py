@@ -19,6 +19,12 @@ _WAYS: Final = (
 )
 _LEAST: Final = 2
 _MOST_LOST: Final = 1 / 3
+# Read as cp949, UTF-8 loses most of its letters; the Hangul that is left is no accident even so.
+_MOST_LOST_HANGUL: Final = 3 / 4
+
+# Words of question marks alone, which are what is left of letters that some code page lacked.
+_QUESTIONS: Final = re.compile(r"(?<![^\s,.])\?{2,}(?![^\s,.])")
+_MOST_CHINESE: Final = 1 / 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +54,21 @@ def mend(text: str) -> Mended | None:
 
 def damage(text: str) -> float:
     """Return the share of letters beyond ASCII that some program gave up on, lost for good."""
-    beyond = sum(not letter.isascii() for letter in text)
-    return text.count(REPLACED) / beyond if beyond else 0.0
+    questions = sum(map(len, _QUESTIONS.findall(text)))
+    beyond = sum(not letter.isascii() for letter in text) + questions
+    return (text.count(REPLACED) + questions) / beyond if beyond else 0.0
+
+
+def is_korean(text: str) -> bool:
+    """Tell whether text that was read as cp949 is likely to be Korean.
+
+    Japanese and Chinese bytes are often valid there too, and come out as rare syllables or as
+    Chinese letters.
+    """
+    beyond = [letter for letter in text if not letter.isascii() and letter.isalpha()]
+    chinese = sum("\u4e00" <= letter <= "\u9fff" or letter >= "\uf900" for letter in beyond)
+    everyday = sum(_is_everyday(letter) or "ㄱ" <= letter <= "ㅣ" for letter in beyond)
+    return everyday >= len(beyond) / 2 and chinese <= _MOST_CHINESE * len(beyond)
 
 
 def _mended(text: str, read: str, written: str) -> Mended | None:
@@ -59,8 +78,11 @@ def _mended(text: str, read: str, written: str) -> Mended | None:
     # What is left of one letter may be several bytes that are none.
     again = re.sub(f"{REPLACED}+", REPLACED, data.decode(written, errors="replace"))
     lost = again.count(REPLACED)
-    good = sum(not letter.isascii() for letter in again) - lost
-    if good < _LEAST or lost > _MOST_LOST * (good + lost):
+    # Bytes of Korean may be Latin letters of two bytes by chance, but hardly letters of three.
+    least = "\u0800" if read == "cp949" else "\x80"
+    good = sum(letter >= least for letter in again) - lost
+    most_lost = _MOST_LOST_HANGUL if read == "cp949" else _MOST_LOST
+    if good < _LEAST or lost > most_lost * (good + lost):
         return None
     if written == "cp949" and (lost or not _is_everyday_korean(again)):
         return None
@@ -86,5 +108,8 @@ def _bytes(text: str, codec: str) -> bytes | None:
 
 def _is_everyday_korean(text: str) -> bool:
     """Tell whether all letters beyond ASCII are among the 2350 syllables of KS X 1001."""
-    beyond = [letter for letter in text if not letter.isascii()]
-    return all("가" <= letter <= "힣" and min(letter.encode("cp949")) >= 0xA1 for letter in beyond)
+    return all(_is_everyday(letter) for letter in text if not letter.isascii())
+
+
+def _is_everyday(letter: str) -> bool:
+    return "가" <= letter <= "힣" and min(letter.encode("cp949")) >= 0xA1

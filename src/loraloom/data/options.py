@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Final, Self, TypeAlias, final
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias, final
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from loraloom.errors import UsageError
 from loraloom.options import AbstractOptions, option
+
+MOST_REPEATS: Final = 10**6
+"""How often an epoch may show one picture; more is a date or a number taken for repeats."""
 
 MOST_ENLARGED: Final = 4.0
 """How much larger a picture may be made, in width and height, before it is refused.
@@ -42,6 +45,40 @@ def _size(value: Any) -> Any:
     return tuple(parts) if isinstance(parts, list) else parts  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
 
 
+CaptionExtension: TypeAlias = Annotated[str | None, BeforeValidator(_extension)]
+CAPTION_EXTENSION: Final = option(
+    None,
+    en="Extension of the caption files; without it, the one that the folder uses is found.",
+    ko="캡션 파일의 확장자. 지정하지 않으면 폴더에서 쓰는 확장자를 찾습니다.",
+    aliases=("caption_extention", "caption_ext"),
+)
+CAPTION_COLUMN: Final = option(
+    None,
+    en="Column of metadata.jsonl or metadata.csv that holds the captions; without it text, caption "
+    "or prompt.",
+    ko="metadata.jsonl이나 metadata.csv에서 캡션이 있는 열. 지정하지 않으면 text, caption, prompt "
+    "순서로 찾습니다.",
+    min_length=1,
+)
+CaptionEncoding: TypeAlias = Literal[
+    "cp949", "cp932", "gb18030", "big5", "cp1252", "utf-16-le", "utf-16-be"
+]
+CAPTION_ENCODING: Final = option(
+    None,
+    en="Encoding of captions that are not UTF-8 and have no byte order mark; without it cp949, and "
+    "what reads like no Korean in it is an error.",
+    ko="UTF-8이 아니고 BOM도 없는 캡션의 인코딩. 지정하지 않으면 cp949로 읽고, 한국어로 보이지 "
+    "않으면 오류로 알립니다.",
+    hidden=True,
+)
+RECURSIVE: Final = option(
+    False,
+    en="Take the pictures of all folders below as well.",
+    ko="하위 폴더 전체의 이미지도 씁니다.",
+)
+"""How a folder of pictures is read, wherever one is named."""
+
+
 @final
 class DataOptions(AbstractOptions):
     """Pictures and captions of one adapter."""
@@ -68,25 +105,10 @@ class DataOptions(AbstractOptions):
         aliases=("trigger_word", "instance_prompt", "class_tokens"),
         min_length=1,
     )
-    caption_extension: Annotated[str | None, BeforeValidator(_extension)] = option(
-        None,
-        en="Extension of the caption files; without it, the one that the folder uses is found.",
-        ko="캡션 파일의 확장자. 지정하지 않으면 폴더에서 쓰는 확장자를 찾습니다.",
-        aliases=("caption_extention", "caption_ext"),
-    )
-    caption_column: str | None = option(
-        None,
-        en="Column of metadata.jsonl or metadata.csv that holds the captions; without it text, "
-        "caption or prompt.",
-        ko="metadata.jsonl이나 metadata.csv에서 캡션이 있는 열. 지정하지 않으면 text, caption, "
-        "prompt 순서로 찾습니다.",
-        min_length=1,
-    )
-    recursive: bool = option(
-        False,
-        en="Take the pictures of all folders below as well.",
-        ko="하위 폴더 전체의 이미지도 씁니다.",
-    )
+    caption_extension: CaptionExtension = CAPTION_EXTENSION
+    caption_column: str | None = CAPTION_COLUMN
+    caption_encoding: CaptionEncoding | None = CAPTION_ENCODING
+    recursive: bool = RECURSIVE
     shuffle_caption: bool = option(
         False,
         en="Shuffle the comma-separated tags of a caption each time it is used.",
@@ -130,6 +152,27 @@ class DataOptions(AbstractOptions):
         ko="태그 하나를 빼는 비율(0~1). 자리를 지키는 태그는 빼지 않습니다.",
         ge=0,
         le=1,
+        hidden=True,
+    )
+    token_warmup_step: float = option(
+        0.0,
+        en="Let the tags of a caption join in one after the other until this step; below 1, until "
+        "that share of all steps. 0: all are there from the first step.",
+        ko="캡션의 태그를 이 스텝까지 하나씩 늘려 갑니다. 1보다 작으면 전체 스텝에 대한 "
+        "비율입니다. 0이면 처음부터 모두 씁니다.",
+        unit="steps",
+        ge=0,
+        le=10**9,
+        hidden=True,
+    )
+    token_warmup_min: int = option(
+        1,
+        en="How many tags that do not keep their place there are at the first step, where tags "
+        "join in one after the other.",
+        ko="태그를 하나씩 늘려 갈 때 첫 스텝에서 쓰는 태그 수. 자리를 지키는 태그는 세지 않습니다.",
+        unit="tags",
+        ge=0,
+        le=10**6,
         hidden=True,
     )
     caption_prefix: str = option(
@@ -202,7 +245,7 @@ class DataOptions(AbstractOptions):
         aliases=("repeats",),
         unit="times",
         ge=1,
-        le=10**6,
+        le=MOST_REPEATS,
     )
     resolution: Annotated[tuple[_Side, _Side] | None, BeforeValidator(_size)] = option(
         None,

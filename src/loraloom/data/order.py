@@ -6,9 +6,12 @@ import random
 from collections import Counter, deque
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, Final, final
 
 from loraloom.errors import DatasetError
+
+MOST_USES: Final = 10**7
+"""How many uses an epoch may have: its order is kept whole, in about 160 bytes a use."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +27,12 @@ class Draw:
 
 
 def epoch_order(repeats: Sequence[int], generator: random.Random) -> tuple[int, ...]:
-    """Return the indices of one epoch in random order, index i exactly `repeats[i]` times."""
+    """Return the indices of one epoch in random order, index i exactly `repeats[i]` times.
+
+    DatasetError for more than `MOST_USES`.
+    """
+    if sum(repeats) > MOST_USES:
+        raise DatasetError("dataset.epoch_long", uses=sum(repeats), most=MOST_USES)
     order = [index for index, times in enumerate(repeats) for _ in range(times)]
     generator.shuffle(order)
     return tuple(order)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import warnings
 import zlib
@@ -138,6 +139,7 @@ def quiet() -> Generator[None]:
 @contextmanager
 def opened(path: Path) -> Generator[Image.Image]:
     """Open a picture inside `quiet`; what is wrong with the file is a DatasetError of `inspect`."""
+    check_regular(path, "dataset.picture_unreadable")
     try:
         with Image.open(path) as image:
             _check_mode(path, image)
@@ -151,6 +153,14 @@ def opened(path: Path) -> Generator[Image.Image]:
         raise DatasetError(
             "dataset.picture_unreadable", count=1, files=str(path), reason=str(error)
         ) from error
+
+
+def check_regular(path: Path, code: str) -> None:
+    """Raise DatasetError for what is there and is no file, such as a pipe: reading it may never
+    end.
+    """
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise DatasetError(code, count=1, files=str(path), reason="not a regular file")
 
 
 def _check_mode(path: Path, image: Image.Image) -> None:

@@ -14,11 +14,11 @@ from typing import Literal, TypeAlias
 from PIL import Image, ImageCms
 
 from loraloom.data.captions import Caption
-from loraloom.data.checks.pictures import enlargement
-from loraloom.data.listing import composed
+from loraloom.data.listing import spelled
 from loraloom.data.metadata import relative_name
 from loraloom.data.picture import Picture, opened, quiet, rgb, upright
-from loraloom.data.survey import Aim, Entry, Survey
+from loraloom.data.survey import Aim, Entry, Survey, enlargement
+from loraloom.errors import DatasetError
 
 Change: TypeAlias = Literal[
     "upright", "rgb", "white", "first_frame", "renamed", "encoding", "mended", "one_caption"
@@ -67,9 +67,10 @@ def plan_copy(
     left_out: list[LeftOut] = []
     tops = _tops(survey)
     taken: set[str] = set()
-    for entry in survey.entries:
+    masks = (None,) * len(survey.entries) if as_is else survey.mask_faults
+    for entry, mask in zip(survey.entries, masks, strict=True):
         fault = entry.look.fault
-        code = _why_unusable(entry, survey.aim) if not as_is else fault.code if fault else ""
+        code = _why_unusable(entry, mask, survey.aim) if not as_is else fault.code if fault else ""
         if code:
             left_out.append(LeftOut(entry=entry, code=code))
             continue
@@ -102,6 +103,16 @@ def repaired(path: Path, *, keep_alpha: bool = False) -> Image.Image:
         return upright(image, pixels)
 
 
+def original(path: Path) -> bytes:
+    """Return a picture's file as it is; DatasetError if it cannot be read any more."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DatasetError(
+            "dataset.picture_unreadable", count=1, files=str(path), reason=error.strerror
+        ) from error
+
+
 def png(image: Image.Image) -> bytes:
     """Return a picture as the content of a PNG file."""
     content = io.BytesIO()
@@ -125,8 +136,8 @@ def _from_ink(image: Image.Image) -> Image.Image | None:
         return None
 
 
-def _why_unusable(entry: Entry, aim: Aim) -> str:
-    """Return the code of what makes a picture unusable, "" where nothing does."""
+def _why_unusable(entry: Entry, mask: DatasetError | None, aim: Aim) -> str:
+    """Return the code of what makes a picture unusable, "" where nothing does; so may its mask."""
     if entry.look.fault is not None:
         return entry.look.fault.code
     if entry.caption.fault is not None:
@@ -135,8 +146,10 @@ def _why_unusable(entry: Entry, aim: Aim) -> str:
         return "dataset.caption_missing"
     picture = entry.look.picture
     assert picture is not None
-    too_small = aim.resolution and enlargement(picture, aim.resolution) > aim.most_enlarged
-    return "dataset.picture_too_small" if too_small else ""
+    fit = aim.fit(picture)
+    if fit and enlargement(entry, fit) > aim.most_enlarged:
+        return "dataset.picture_too_small"
+    return mask.code if mask else ""
 
 
 def _tops(survey: Survey) -> dict[str, PurePosixPath]:
@@ -147,7 +160,7 @@ def _tops(survey: Survey) -> dict[str, PurePosixPath]:
     tops: dict[str, PurePosixPath] = {}
     taken: set[str] = set()
     for label, source in sources.items():
-        tops[label] = PurePosixPath(_free(composed(source.folder.resolve().name), taken))
+        tops[label] = PurePosixPath(_free(spelled(source.folder.resolve().name), taken))
     return tops
 
 
@@ -157,7 +170,7 @@ def _target(entry: Entry, top: PurePosixPath, ending: str, taken: set[str]) -> P
     # A numbered folder that was named itself keeps its number and words.
     own = PurePosixPath(subset.name) if subset.is_leaf else PurePosixPath()
     folder = top / own / inside
-    stem = _free(composed(entry.path.stem), taken, within=str(folder))
+    stem = _free(spelled(entry.path.stem), taken, within=str(folder))
     return folder / f"{stem}{ending}"
 
 

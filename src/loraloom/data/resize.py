@@ -6,19 +6,24 @@ from pathlib import Path
 
 from PIL import Image
 
-from loraloom.data.checks.pictures import enlargement
+from loraloom.data.bucket import Bucketing, Size
 from loraloom.data.picture import Picture
 from loraloom.data.repair import png, repaired
 
 
-def training_size(picture: Picture, resolution: tuple[int, int]) -> tuple[int, int]:
-    """Return the width and height that a picture is scaled to: the area of the resolution.
+def training_size(picture: Picture, bucketing: Bucketing) -> Size:
+    """Return the width and height to which training would bring a picture to cover its bucket.
 
-    The aspect ratio stays; what a bucket does not hold is cut in training. Larger pictures are made
-    smaller, smaller ones larger.
+    Larger pictures are made smaller, smaller ones larger, and training then leaves them as they
+    are: what its bucket does not hold it cuts. A rounded shape may be nearest to another bucket
+    than the picture's own; then the larger of the two sizes is taken, so that training does not
+    enlarge it.
     """
-    factor = enlargement(picture, resolution)
-    return max(1, round(picture.width * factor)), max(1, round(picture.height * factor))
+    size = bucketing.fit(picture.width, picture.height).resized
+    again = bucketing.fit(*size).resized
+    while again[0] > size[0] or again[1] > size[1]:
+        size, again = again, bucketing.fit(*again).resized
+    return size
 
 
 def scaled_png(path: Path, size: tuple[int, int]) -> bytes:

@@ -11,6 +11,7 @@ from loraloom.data.example import Example
 from loraloom.data.finding import Finding
 from loraloom.data.source import Source
 from loraloom.data.survey import Aim, Entry, Survey, find_all, take
+from loraloom.data.words import Words, words_of
 from loraloom.errors import DatasetError, UsageError
 
 
@@ -20,6 +21,7 @@ class Scan:
 
     examples: tuple[Example, ...]
     findings: tuple[Finding, ...]
+    words: Words
 
 
 class DatasetErrors(DatasetError):
@@ -66,7 +68,7 @@ def scanned(survey: Survey) -> Scan:
     """Return the examples of a survey; DatasetError if it holds what cannot be trained on."""
     findings = examine(survey)
     raise_errors(findings)
-    return Scan(examples=examples_of(survey), findings=findings)
+    return Scan(examples=examples_of(survey), findings=findings, words=words_of(survey))
 
 
 def examples_of(survey: Survey) -> tuple[Example, ...]:

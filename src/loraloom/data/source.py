@@ -13,9 +13,10 @@ class Source:
 
     `repeats` counts for folders whose name has no number. With `literal` the folder's name and the
     folders in it mean nothing: all its pictures are one subset, captioned by `words` where they
-    have no caption of their own. `recursive` takes all folders below as well. `label` is put
-    before the names of its pictures when they are told. `weight` multiplies the loss, and
-    `settings` are the options in which its pictures differ from the rest of the run.
+    have no caption of their own. `recursive` takes all folders below as well. `caption_encoding` is
+    that of captions that are not UTF-8. `label` is put before the names of its pictures when they
+    are told. `weight` multiplies the loss, and `settings` are the options in which its pictures
+    differ from the rest of the run.
     """
 
     folder: Path
@@ -25,6 +26,7 @@ class Source:
     recursive: bool = False
     caption_extension: str | None = None
     caption_column: str | None = None
+    caption_encoding: str | None = None
     regularisation: bool = False
     weight: float = 1.0
     label: str = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import secrets
 from contextlib import suppress
@@ -31,8 +32,8 @@ class LatentStore:
     name for people. A row's file is named by a hash of the picture's bytes, the part that is shown,
     the size that it is brought to, whether it is mirrored, its mask's bytes, the encoder and the
     type: so it can never be stale, whatever becomes of the picture. A file appears whole or not at
-    all, so any number of processes may read and write here, and be killed; one that is damaged
-    counts as missing. Nothing is ever written beside the pictures.
+    all, so any number of processes may read and write here, and be killed; one that is damaged,
+    or holds what is no number, counts as missing. Nothing is ever written beside the pictures.
     """
 
     def __init__(self, folder: Path, *, encoder: str, dtype: str, title: str) -> None:
@@ -73,9 +74,10 @@ class LatentStore:
         try:
             with _open(self.path(use), "pt") as file:
                 mask: Tensor | None = None if use[0].mask is None else file.get_tensor("mask")
-                return Row(file.get_tensor("mean"), file.get_tensor("deviation"), mask)
+                row = Row(file.get_tensor("mean"), file.get_tensor("deviation"), mask)
         except BROKEN:
             return None
+        return row if _is_finite(row) else None
 
     def put(self, use: Use, row: Row) -> None:
         """Write a row's file; what cannot be written is an OutputError."""
@@ -112,6 +114,12 @@ class LatentStore:
         if mask is None:
             return ""
         return mask if isinstance(mask, str) else self._hash(mask)
+
+
+def _is_finite(row: Row) -> bool:
+    # A sum is finite only if all of it is, and is several times quicker than looking at each.
+    sums = (part.sum().item() for part in (row.mean, row.deviation, row.mask) if part is not None)
+    return all(map(math.isfinite, sums))
 
 
 def _write(path: Path, content: bytes) -> None:

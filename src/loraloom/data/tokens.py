@@ -8,7 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from loraloom.data.caption_weights import weighted_pieces
+
 Span: TypeAlias = tuple[int, int]
+Spell: TypeAlias = Callable[[str], Sequence[Span]]
+"""Returns which letters of a text each token covers."""
 
 LIMIT: Final = 75
 """How many tokens of a prompt CLIP's text encoder sees besides its two marks."""
@@ -28,11 +32,13 @@ _LETTERS: Final = 7
 class Tokens:
     """A prompt as the text encoder gets it.
 
-    `cut` is the end of the prompt beyond the tokens that are seen, "" where all are. `spelled` is
-    the share of its letters that stand in words spelled out letter by letter or byte by byte,
-    which the vocabulary does not know.
+    `text` is what is read: without the brackets of weights where these are taken for such. `cut` is
+    its end beyond the tokens that are seen, "" where all are. `spelled` is the share of its letters
+    that stand in words spelled out letter by letter or byte by byte, which the vocabulary does not
+    know.
     """
 
+    text: str
     count: int
     cut: str
     spelled: float
@@ -41,15 +47,37 @@ class Tokens:
 TokenCounter: TypeAlias = Callable[[str], Tokens]
 
 
+def token_counter(spell: Spell, limit: int = LIMIT, *, weighted: bool = False) -> TokenCounter:
+    """Return what counts the tokens of prompts; `weighted` ones have weights, as "(a:1.2)"."""
+
+    def count(prompt: str) -> Tokens:
+        return tokens_of(prompt, spell(prompt), limit)
+
+    def count_weighted(prompt: str) -> Tokens:
+        pieces = [text for text, _ in weighted_pieces(prompt)]
+        spans: list[Span] = []
+        start = 0
+        for piece in pieces:  # each is tokenized on its own
+            spans += [(start + first, start + last) for first, last in spell(piece)]
+            start += len(piece)
+        return tokens_of("".join(pieces), spans, limit)
+
+    return count_weighted if weighted else count
+
+
 def tokens_of(text: str, spans: Sequence[Span], limit: int = LIMIT) -> Tokens:
     """Return what is to be told of a prompt, given the span of letters that each token covers."""
     cut = text[spans[limit][0] :] if len(spans) > limit else ""
-    return Tokens(count=len(spans), cut=cut, spelled=_spelled(text, spans))
+    return Tokens(text=text, count=len(spans), cut=cut, spelled=_spelled(text, spans))
 
 
-def estimate(text: str) -> Tokens:
-    """Return what CLIP would roughly make of a prompt, for want of a tokenizer."""
-    return tokens_of(text, tuple(_estimated(text)))
+def estimated_spans(text: str) -> tuple[Span, ...]:
+    """Return roughly which letters CLIP's tokens would cover, for want of a tokenizer."""
+    return tuple(_estimated(text))
+
+
+estimate: Final[TokenCounter] = token_counter(estimated_spans)
+"""Tells what CLIP would roughly make of a prompt."""
 
 
 def _estimated(text: str) -> Iterator[Span]:

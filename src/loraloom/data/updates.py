@@ -14,9 +14,13 @@ from loraloom.data.order import Order, batches_by_bucket, in_batches
 
 @dataclass(frozen=True, kw_only=True)
 class Update:
-    """The batches of one step, each of one bucket, as indices of examples; and its epoch."""
+    """The batches of one step, each of one bucket, as indices of examples.
+
+    `epoch` is counted from 1, `step` from 0.
+    """
 
     epoch: int
+    step: int
     batches: tuple[tuple[int, ...], ...]
 
 
@@ -76,6 +80,7 @@ class Updates(Iterator[Update]):
         self._accumulation = accumulation
         self._taught = _numbers(examples, regularisation=False)
         self._class = _numbers(examples, regularisation=True)
+        self._step = 0
         self._order = Order(
             [examples[number].repeats for number in self._taught],
             buckets=[buckets[number] for number in self._taught],
@@ -98,16 +103,22 @@ class Updates(Iterator[Update]):
             drawn = islice(self._class_order, sum(map(len, batches)))
             shown = [self._class[draw.indices[0]] for draw in drawn]
             batches += in_batches(shown, self._buckets, self._batch_size)
-        return Update(epoch=draws[0].epoch, batches=batches)
+        self._step += 1
+        return Update(epoch=draws[0].epoch, step=self._step - 1, batches=batches)
 
     def state(self) -> dict[str, Any]:
         """Return all that the coming draws depend on, as plain JSON data."""
-        return {"order": self._order.state(), "regularisation": self._class_order.state()}
+        return {
+            "step": self._step,
+            "order": self._order.state(),
+            "regularisation": self._class_order.state(),
+        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a state; DatasetError if the examples or their repeats are others now."""
         self._order.restore(state["order"])
         self._class_order.restore(state["regularisation"])
+        self._step = state["step"]
 
 
 def _numbers(examples: Sequence[Example], *, regularisation: bool) -> tuple[int, ...]:

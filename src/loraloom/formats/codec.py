@@ -53,12 +53,14 @@ class Told:
 class Spelling:
     """The end of a tensor's name, with what parts it from the module's, and the tensor's shape.
 
-    `shape` None is that of the part itself, after its rearrangement.
+    `shape` None is that of the part itself, after its rearrangement. A `scaled` tensor takes part
+    in the scale of the module's weight, as `Ending.scaled`.
     """
 
     ending: str
     rearrangement: str
     shape: Shape | None = None
+    scaled: bool = False
 
 
 Naming: TypeAlias = Callable[[Place], Holder | None]
@@ -79,6 +81,9 @@ class AbstractCodec(ABC):
     configuration that lie in a subfolder are then named `subfolder/name`."""
     is_hashed: ClassVar[bool]
     """Whether kohya's two hashes of the tensors belong into the header."""
+    keeps_scale: ClassVar[bool] = True
+    """Whether it has a place for the scale of a delta without rank; else the scale is multiplied
+    into a factor."""
 
     @abstractmethod
     def claims(self, contents: Contents) -> Mapping[str, Claim]:
@@ -90,7 +95,7 @@ class AbstractCodec(ABC):
 
     def words(self, contents: Contents) -> Mapping[str, Word]:
         """Return the token embeddings among the tensors."""
-        return bundled(contents.shapes)
+        return bundled(contents.shapes, contents.metadata)
 
     def spell_word(self, word: str, part: str) -> Spelling | None:
         """Return the name of a tensor of an embedding, the inverse of `words`; None without one."""
@@ -111,6 +116,10 @@ class AbstractCodec(ABC):
     @abstractmethod
     def naming(self, outline: Outline) -> Naming:
         """Return how weights are called: the names that `claims` understands."""
+
+    def require_names(self, outline: Outline) -> None:
+        """Raise ModelError where names depend on a family, and the weights do not tell which."""
+        return
 
     @abstractmethod
     def spell(self, place: Place, layer: Layer, part: str) -> Spelling | None:
@@ -136,9 +145,19 @@ class AbstractCodec(ABC):
         """Return the metadata in which tools of this grammar expect an adapter to be described."""
         return {}
 
+    def copies(self, contents: Contents, claims: Mapping[str, Claim]) -> frozenset[str]:
+        """Return the tensors of the base that lie beside the adapter, which are no part of it."""
+        return frozenset()
+
+    def explain(self, contents: Contents, rest: Collection[str]) -> None:
+        """Raise ModelError if it is known what the `rest` of a file's tensors are."""
+        return
+
     def known(self, contents: Contents, claims: Mapping[str, Claim]) -> frozenset[str]:
         """Return the names of the tensors that are of this grammar; none without a delta's."""
-        return frozenset((*claims, *self.words(contents))) if claims else frozenset()
+        if not claims:
+            return frozenset()
+        return frozenset((*claims, *self.words(contents), *self.copies(contents, claims)))
 
     def matches(self, contents: Contents) -> bool:
         """Whether every tensor of a file is of this grammar."""

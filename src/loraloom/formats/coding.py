@@ -11,6 +11,7 @@ from torch import Tensor
 
 from loraloom.adapters.adapter import Adapter, Origin
 from loraloom.adapters.delta import AbstractDelta
+from loraloom.adapters.eight_bits import computable
 from loraloom.adapters.kinds import KINDS
 from loraloom.adapters.span import Place
 from loraloom.errors import ModelError
@@ -55,8 +56,12 @@ def decode(
     where: str = "the adapter",
     *,
     on_changed_base: bool = False,
+    family: str = "",
 ) -> Adapter:
-    """Return the adapter that a file holds; a file not understood whole is a `ModelError`."""
+    """Return the adapter that a file holds; a file not understood whole is a `ModelError`.
+
+    `family` is the one that was stated, "" if the file is to tell.
+    """
     shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
     contents = Contents(
         where=where,
@@ -64,12 +69,14 @@ def decode(
         metadata=dict(metadata),
         config=config,
         on_changed_base=on_changed_base,
+        family=family,
     )
     recognised = recognise(contents)
     codec = recognised.codec
     reading = understand(codec, contents, recognised.claims)
-    literals = {key: tensors[key] for key in reading.number_keys}
-    understood = outline_of_file(codec, contents, reading, _values(literals))
+    literals = {key: tensors[key] for key in (*reading.number_keys, *reading.copies)}
+    numbers = {key: literals[key] for key in reading.number_keys}
+    understood = outline_of_file(codec, contents, reading, _values(numbers))
     outline = understood.outline
     deltas: dict[Place, AbstractDelta] = {}
     warnings = list(understood.warnings)
@@ -178,7 +185,7 @@ def _part(
     if owner is None:
         parts = ", ".join(group.keys)
         raise ModelError("format.parts", where=where, site=group.name, parts=parts)
-    return tensor if owner.scale == 1 else tensor * owner.scale
+    return tensor if owner.scale == 1 else computable(tensor) * owner.scale
 
 
 def _is_exact(group: Group, part: str) -> bool:

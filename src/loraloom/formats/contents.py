@@ -17,7 +17,8 @@ class Contents:
     """Names, shapes, metadata and configuration, verbatim; `where` names the file in messages.
 
     `on_changed_base` allows an adapter whose training changed the base as well (PiSSA): its
-    factors are right on that base alone.
+    factors are right on that base alone. `family` is the one that whoever reads it states, "" if
+    the file is to tell.
     """
 
     where: str
@@ -25,3 +26,4 @@ class Contents:
     metadata: Mapping[str, str]
     config: Config = None
     on_changed_base: bool = False
+    family: str = ""

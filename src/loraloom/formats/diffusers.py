@@ -12,12 +12,12 @@ from loraloom.errors import ModelError
 from loraloom.formats.codec import AbstractCodec, Claim, Naming, Spelling, Told
 from loraloom.formats.contents import Config, Contents
 from loraloom.formats.diffusers_header import configs_in, header_entry
-from loraloom.formats.dotted_names import is_authors
+from loraloom.formats.dotted_names import PEFT_START, is_authors
 from loraloom.formats.endings import DOTTED
+from loraloom.formats.families import part_alone
 from loraloom.formats.naming.meaning import Holder, Meaning
-from loraloom.formats.naming.table import part_of
 from loraloom.formats.outline import Layer, Outline
-from loraloom.formats.peft_config import PEFT_TYPES, changed_base, read_told
+from loraloom.formats.peft_config import PEFT_TYPES, changed_base, is_lora_bias, read_told
 from loraloom.formats.peft_spelling import spell_peft
 
 _NETWORKS: Final = "|".join(part for part in PARTS if part != "model")
@@ -41,13 +41,20 @@ class Diffusers(AbstractCodec):
 
     def claims(self, contents: Contents) -> Mapping[str, Claim]:
         split = {key: found for key in contents.shapes if (found := DOTTED.split(key))}
-        places = _places({name for name, _ in split.values()})
-        return {
-            key: Claim(Meaning(sites=(Site(part, f"{module}.{ending.parameter}"),)), ending)
-            for key, (name, ending) in split.items()
-            if (place := places.get(name)) is not None
-            for part, module in (place,)
-        }
+        names = {name for name, _ in split.values()}
+
+        def claims_as(alone: str) -> dict[str, Claim]:
+            places = _places(names, alone)
+            return {
+                key: Claim(Meaning(sites=(Site(part, f"{module}.{ending.parameter}"),)), ending)
+                for key, (name, ending) in split.items()
+                if (place := places.get(name)) is not None
+                for part, module in (place,)
+            }
+
+        if not names or any(map(_START.match, names)):
+            return claims_as("model")
+        return claims_as(part_alone(contents, names, claims_as))
 
     def told(self, contents: Contents, layers: Mapping[Place, Layer]) -> Mapping[Place, Told]:
         told: dict[Place, Told] = {}
@@ -68,7 +75,10 @@ class Diffusers(AbstractCodec):
         return holder
 
     def spell(self, place: Place, layer: Layer, part: str) -> Spelling | None:
-        return spell_peft(place, layer, part) if layer.kind in _WRITTEN.kinds else None
+        is_bias = place.sites[0].parameter == "bias"
+        if not is_bias and layer.kind not in _WRITTEN.kinds:
+            return None
+        return spell_peft(place, layer, part)
 
     def misfits(self, outline: Outline) -> Collection[Place]:
         return [
@@ -76,6 +86,7 @@ class Diffusers(AbstractCodec):
             for network in outline.networks
             for place, layer in outline.of(network).items()
             if not _WRITTEN.holds(layer, outline.of(network))
+            and not is_lora_bias(place, layer, outline.of(network))
         ]
 
     def spell_word(self, word: str, part: str) -> Spelling | None:
@@ -91,15 +102,16 @@ class Diffusers(AbstractCodec):
         return {"format": "pt"} | header_entry(fields), None
 
 
-def _places(names: Collection[str]) -> dict[str, tuple[str, str]]:
-    """Return network and canonical module by name, without names that are not diffusers'."""
+def _places(names: Collection[str], alone: str) -> dict[str, tuple[str, str]]:
+    """Return network and canonical module by name, without names that are not diffusers'.
+
+    `alone` is the network of names that do not tell it, "model" where there must be none such.
+    """
     matches = {name: _START.match(name) for name in names}
-    bare = [name for name, match in matches.items() if match is None]
-    alone = part_of(bare) if len(bare) == len(matches) and bare else "model"
     places: dict[str, tuple[str, str]] = {}
     for name, match in matches.items():
         part = alone if match is None else match["part"]
-        module = name if match is None else name[match.end() :]
+        module = (name if match is None else name[match.end() :]).removeprefix(PEFT_START)
         if part != "model" and not is_authors(part, module):
             places[name] = (part, canonical_path(part, f"{module}.").removesuffix("."))
     return places

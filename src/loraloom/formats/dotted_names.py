@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from loraloom.formats.naming.meaning import Meaning
 from loraloom.formats.naming.names import Names
-from loraloom.formats.naming.renaming import Renaming, Spelling
+from loraloom.formats.naming.network import Network
+from loraloom.formats.naming.renaming import Spelling
 from loraloom.formats.naming.table import FAMILIES
 
+PEFT_START: Final = "base_model.model."
+"""What PEFT puts before every name, and some who copy its tensors into other files leave there."""
 _PIECE: Final = re.compile(r"(?P<whole>.+)\.(?P<index>[0-9])")
+
+
+def _networks() -> Mapping[str, tuple[Network, ...]]:
+    """Return the networks by their part, one of those that families share."""
+    found: dict[str, dict[tuple[int, int, str], Network]] = {}
+    for network in (network for family in FAMILIES.values() for network in family.networks):
+        key = id(network.grammar), id(network.native), network.root
+        found.setdefault(network.part, {}).setdefault(key, network)
+    return MappingProxyType({part: tuple(own.values()) for part, own in found.items()})
+
+
+_NETWORKS: Final = _networks()
 
 
 def is_authors(part: str, module: str) -> bool:
     """Whether a name is one that some model's authors gave a module of that network, not ours."""
     match = _PIECE.fullmatch(module)
     spellings = (module,) if match is None else (module, match["whole"])
-    for network in (n for family in FAMILIES.values() for n in family.networks if n.part == part):
+    for network in _NETWORKS.get(part, ()):
         if network.canonical(module) is not None:
             return False
-        if network.native is not None and any(_has(network.native, name) for name in spellings):
+        native = network.native
+        if native is not None and any(native.has(name, Spelling.MODULE) for name in spellings):
             return True
     return False
 
@@ -36,10 +54,3 @@ def meaning_of(names: Names, module: str) -> Meaning | None:
         if whole is not None and len(whole.sites) > 1 and index < len(whole.sites):
             meaning = Meaning(sites=(whole.sites[index],))
     return None if meaning is None or meaning.transposed else meaning
-
-
-def _has(names: Renaming, module: str) -> bool:
-    """Whether a module is among the authors' names, however blocks are counted."""
-    if names.meaning(module, Spelling.MODULE) is not None:
-        return True
-    return bool(names.shown_by_names([module], Spelling.MODULE, "").found)

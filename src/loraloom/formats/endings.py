@@ -190,16 +190,13 @@ PEFT: Final = Endings(
 )
 """PEFT's. Source: huggingface/peft, utils/save_and_load.py and tuners/*/layer.py."""
 
-PEFT_TRANSPOSED: Final = Endings(
+PEFT_TABLE: Final = Endings(
     (
-        Ending("lora_A.weight", "up", "lora", rearrangement=TRANSPOSED),
-        Ending("lora_B.weight", "down", "lora", rearrangement=TRANSPOSED),
         Ending("lora_magnitude_vector", "magnitude", rearrangement=INPUT_MAGNITUDE),
-        _SCALED_BIAS,
         *_EMBEDDING,
     )
 )
-"""PEFT's where a layer keeps its weight the other way round: `fan_in_fan_out`, and embeddings."""
+"""PEFT's for a layer that looks rows up, whose weight it sees the other way round."""
 
 PEFT_EMBEDDING: Final = Endings(_EMBEDDING)
 """PEFT's for a layer that looks rows up."""

@@ -13,6 +13,7 @@ from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariable
 from torch import Tensor
 
 from loraloom.adapters.adapter import Adapter
+from loraloom.adapters.scale import is_moderate, scale_of
 from loraloom.errors import Diverged, ModelError, OutputError, UsageError
 from loraloom.formats.atomic import Content, write_files
 from loraloom.formats.coding import Encoded, decode, encode
@@ -26,12 +27,13 @@ from loraloom.formats.tensor_file import TensorFile
 _SUFFIX: Final = ".safetensors"
 
 
-def read_adapter(path: Path | str, *, on_changed_base: bool = False) -> Adapter:
+def read_adapter(path: Path | str, *, on_changed_base: bool = False, family: str = "") -> Adapter:
     """Read an adapter of any known format: a file, a PEFT folder, or one that diffusers saved into.
 
     Tensors stay on the disk until they are looked at. What cannot be read, or is read only in
     part, is a `ModelError`; so is an adapter whose training changed the base as well (PiSSA),
-    unless `on_changed_base` says that it will be worn on that one.
+    unless `on_changed_base` says that it will be worn on that one. `family` states the model
+    family, which the file itself tells mostly; one that its weights cannot be of is an error too.
     """
     path = Path(path)
     volumes = locate(path)
@@ -42,7 +44,9 @@ def read_adapter(path: Path | str, *, on_changed_base: bool = False) -> Adapter:
         tensors |= volume.named(own_tensors)
         metadata |= volume.named(own_metadata)
     config = merged_config(volumes)
-    return decode(tensors, metadata, config, str(path), on_changed_base=on_changed_base)
+    return decode(
+        tensors, metadata, config, str(path), on_changed_base=on_changed_base, family=family
+    )
 
 
 def write_adapter(
@@ -86,8 +90,14 @@ def _read_volume(volume: Volume) -> tuple[Mapping[str, Tensor], Mapping[str, str
 
 
 def _check_finite(adapter: Adapter, dtype: torch.dtype | None) -> None:
-    """Raise Diverged for a number that is not finite, or would not be in another number type."""
+    """Raise Diverged for a number that is not finite, or would not be in another number type.
+
+    So is a scale that float32, in which it is applied, cannot hold.
+    """
     for place, delta in adapter.deltas.items():
+        if not is_moderate(delta):
+            told = {"alpha": delta.alpha, "scale": scale_of(delta)}
+            raise Diverged("adapter.scale_overflow", site=place, **told)
         for tensor in delta.parts().values():
             tensor = tensor if dtype is None else tensor.to(dtype)
             # Eight-bit numbers have no test of their own.

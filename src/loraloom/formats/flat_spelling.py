@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
@@ -13,9 +12,8 @@ from loraloom.formats.endings import Ending, Endings
 from loraloom.formats.layout import MAGNITUDE
 from loraloom.formats.outline import Layer
 from loraloom.formats.rearrangement import Shape
+from loraloom.formats.vectors import is_of_norm
 
-_NORM: Final = re.compile(r"(.+_)?(layer_?)?norm\d*(_\w+)?|ln_\w+")
-"""What layers that normalise are called in the known networks."""
 _OF_NORMS: Final[Mapping[str, str]] = MappingProxyType({"weight": "w_norm", "bias": "b_norm"})
 
 
@@ -30,7 +28,7 @@ def spell_flat(endings: Endings, place: Place, layer: Layer, part: str) -> Spell
     if parameter not in ("weight", "bias") or not _is_plain(layer):
         return None
     ending = endings.of(part, layer.layout.stems, parameter)
-    if part == "diff" and _NORM.fullmatch(site.module.rpartition(".")[2]):
+    if part == "diff" and is_of_norm(site):
         ending = endings.named(_OF_NORMS[parameter])
     if ending is None or (layer.kind == "ia3" and parameter == "bias"):
         return None

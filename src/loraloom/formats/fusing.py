@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from loraloom.adapters.delta import AbstractDelta
+from loraloom.adapters.eight_bits import computable
 from loraloom.adapters.span import Place
 from loraloom.formats.layout import MAGNITUDE
 from loraloom.formats.naming.meaning import Meaning, Rows
@@ -85,10 +86,12 @@ def _blocked(
         if site in layers:
             own, share = deltas[site].parts(), _share(layers[site].scale, common)
             downs.append(own["down"])
-            ups.append(own["up"] if share == 1 else own["up"] * share)
+            ups.append(own["up"] if share == 1 else computable(own["up"]) * share)
         else:
             downs.append(first["down"][:0])
             ups.append(first["up"].new_zeros(count, 0, *first["up"].shape[2:]))
+    if len({up.dtype for up in ups}) > 1:
+        ups = [computable(up) for up in ups]
     down, up = blocks(downs, ups)
     parts = {"down": down, "up": up}
     if MAGNITUDE in first:

@@ -19,11 +19,11 @@ class Hashes:
 
     `autov1` (8 digits) is of 64 KiB at 1 MiB, `autov2` (10) of the whole file, `autov3` (12) of
     the tensors alone, which does not change with the metadata. `tensors` is autov3 in full,
-    kohya's `sshs_model_hash`.
+    kohya's `sshs_model_hash`; both are None of a pickle, whose tensors have no place of their own.
     """
 
     sha256: str
-    tensors: str
+    tensors: str | None
     autov1: str
 
     @property
@@ -32,16 +32,16 @@ class Hashes:
         return self.sha256[:10]
 
     @property
-    def autov3(self) -> str:
+    def autov3(self) -> str | None:
         """The first 12 digits of the tensors' hash."""
-        return self.tensors[:12]
+        return None if self.tensors is None else self.tensors[:12]
 
 
-def hash_file(path: Path, data_start: int) -> Hashes:
-    """Hash a file whose tensors begin at byte `data_start`, in one pass."""
+def hash_file(path: Path, data_start: int | None) -> Hashes:
+    """Hash a file whose tensors begin at byte `data_start`, None for a pickle, in one pass."""
     whole, tensors = hashlib.sha256(), hashlib.sha256()
     with path.open("rb") as file:
-        head = file.read(data_start)
+        head = file.read(data_start or 0)
         whole.update(head)
         while block := file.read(_BLOCK):
             whole.update(block)
@@ -49,7 +49,9 @@ def hash_file(path: Path, data_start: int) -> Hashes:
         file.seek(_LEGACY.start)
         legacy = hashlib.sha256(file.read(_LEGACY.stop - _LEGACY.start))
     return Hashes(
-        sha256=whole.hexdigest(), tensors=tensors.hexdigest(), autov1=legacy.hexdigest()[:8]
+        sha256=whole.hexdigest(),
+        tensors=None if data_start is None else tensors.hexdigest(),
+        autov1=legacy.hexdigest()[:8],
     )
 
 

@@ -41,6 +41,21 @@ def _unpacked(form: str) -> Callable[[bytes], float]:
     return lambda data: float(struct.unpack(form, data)[0])
 
 
+def _e4m3(data: bytes) -> float:
+    """Four bits of exponent and three of fraction, without infinities. Source: arXiv 2209.05433."""
+    (byte,) = data
+    sign, exponent, fraction = (-1 if byte & 0x80 else 1), byte >> 3 & 0xF, byte & 0x7
+    if byte & 0x7F == 0x7F:
+        return math.nan
+    return sign * math.ldexp(fraction + (8 if exponent else 0), max(exponent, 1) - 10)
+
+
+def _e8m0(data: bytes) -> float:
+    """A power of two: eight bits of exponent alone. Source: OCP Microscaling Formats, 1.0."""
+    (byte,) = data
+    return math.nan if byte == 0xFF else math.ldexp(1.0, byte - 127)
+
+
 _DECODERS: Final[Mapping[str, Callable[[bytes], float]]] = MappingProxyType(
     {
         "F64": _unpacked("<d"),
@@ -48,11 +63,19 @@ _DECODERS: Final[Mapping[str, Callable[[bytes], float]]] = MappingProxyType(
         "F16": _unpacked("<e"),
         # bfloat16 is the upper half of a float32.
         "BF16": lambda data: float(struct.unpack("<f", b"\0\0" + data)[0]),
+        "F8_E4M3": _e4m3,
+        # The upper half of a float16.
+        "F8_E5M2": lambda data: float(struct.unpack("<e", b"\0" + data)[0]),
+        "F8_E8M0": _e8m0,
         "I64": _unpacked("<q"),
         "I32": _unpacked("<i"),
         "I16": _unpacked("<h"),
         "I8": _unpacked("<b"),
+        "U64": _unpacked("<Q"),
+        "U32": _unpacked("<I"),
+        "U16": _unpacked("<H"),
         "U8": _unpacked("<B"),
+        "BOOL": lambda data: float(data != b"\0"),
     }
 )
 

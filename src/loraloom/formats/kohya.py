@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import islice
 from typing import ClassVar, Final, final
 
+from loraloom.adapters.site import Site
 from loraloom.adapters.span import Place
 from loraloom.formats.codec import AbstractCodec, Claim, Naming, Spelling, claimed
 from loraloom.formats.contents import Config, Contents
 from loraloom.formats.endings import FLAT
-from loraloom.formats.families import claims_of_nearest
+from loraloom.formats.families import claims_of_nearest, family_to_name, require_family
 from loraloom.formats.flat_spelling import spell_flat
 from loraloom.formats.kohya_header import kohya_header
 from loraloom.formats.naming.family import Family
-from loraloom.formats.naming.meaning import Meaning
+from loraloom.formats.naming.meaning import Holder, Meaning
 from loraloom.formats.naming.renaming import Spelling as Spelled
 from loraloom.formats.naming.table import FAMILIES
 from loraloom.formats.outline import Layer, Outline
@@ -45,6 +47,7 @@ class Kohya(AbstractCodec):
     description: ClassVar[str] = "kohya's and LyCORIS's flat names, for web UIs (A1111, ComfyUI)"
     is_folder: ClassVar[bool] = False
     is_hashed: ClassVar[bool] = True
+    keeps_scale: ClassVar[bool] = False
 
     def __init__(self, network_module: str = "") -> None:
         self._network_module = network_module
@@ -76,12 +79,18 @@ class Kohya(AbstractCodec):
         return super().bound(contents, key, alpha)
 
     def naming(self, outline: Outline) -> Naming:
-        family = FAMILIES.get(outline.card.family)
+        family = family_to_name(outline)
         if family is None:
             return lambda place: None
+        holder = self._names_for(outline, family)
+        return lambda place: holder(place.sites[0])
+
+    def require_names(self, outline: Outline) -> None:
+        require_family(outline, partial(self._names_for, outline))
+
+    def _names_for(self, outline: Outline, family: Family) -> Callable[[Site], Holder | None]:
         sites = [site for place in outline.layers for site in place.sites]
-        names = family.names_for(sites, Spelled.FLAT, outline.card.name or self.name)
-        return lambda place: names.holder(place.sites[0])
+        return family.names_for(sites, Spelled.FLAT, outline.card.name or self.name).holder
 
     def spell(self, place: Place, layer: Layer, part: str) -> Spelling | None:
         return spell_flat(FLAT, place, layer, part)
@@ -94,12 +103,18 @@ class Kohya(AbstractCodec):
 
 
 def _is_spelled_so(family: Family, claims: Mapping[str, Claim]) -> bool:
-    """Whether the trainer names the family's modules as the first ones in the file are named.
+    """Whether modules have the authors' names, which kohya's trainer has for this family alone.
 
-    It has the authors' names of Stable Diffusion XL, and diffusers' of 1 and 2.
+    Those of Stable Diffusion XL: files for 1 and 2 have diffusers' names, as have some for XL.
     """
     for key, claim in islice(claims.items(), _LOOKED_AT):
         site = claim.meaning.site
-        if site is not None and family.flat(site) == key.partition(".")[0]:
+        network = None if site is None else family.network(site.part)
+        if site is None or network is None or not network.is_natively_trained:
+            continue
+        name = key.partition(".")[0]
+        rests = [name.removeprefix(start) for start in network.starts(Spelled.FLAT)]
+        written = (family.flat(site) or "").removeprefix(network.starts(Spelled.FLAT)[0])
+        if written and written in rests:
             return True
     return False

@@ -52,10 +52,18 @@ FIELDS: Final = (
     Field("ss_shuffle_caption", "recipe", "shuffle_caption", _truth),
     Field("ss_keep_tokens", "recipe", "keep_tokens", int),
     Field("ss_flip_aug", "recipe", "flip_aug", _truth),
+    Field("ss_random_crop", "recipe", "random_crop", _truth),
+    Field("ss_color_aug", "recipe", "color_aug", _truth),
+    Field("ss_bucket_no_upscale", "recipe", "bucket_no_upscale", _truth),
+    Field("ss_min_bucket_reso", "recipe", "min_bucket_reso", int),
+    Field("ss_max_bucket_reso", "recipe", "max_bucket_reso", int),
+    Field("ss_caption_tag_dropout_rate", "recipe", "caption_tag_dropout_rate", float),
+    Field("ss_prior_loss_weight", "recipe", "prior_loss_weight", float),
     Field("ss_steps", "facts", "steps", int),
     Field("ss_epoch", "facts", "epochs", int),
     Field("ss_num_train_images", "facts", "images", int),
     Field("ss_num_reg_images", "facts", "reg_images", int),
+    Field("ss_num_batches_per_epoch", "facts", "batches_per_epoch", int),
     Field("ss_session_id", "facts", "session_id", str),
     Field("ss_training_started_at", "facts", "started_at", float),
     Field("ss_training_finished_at", "facts", "finished_at", float),
@@ -174,7 +182,6 @@ def _network(outline: Outline, module: str) -> dict[str, str]:
 def _specification(card: Card) -> dict[str, str]:
     """Say which model the file is for, in kohya's keys and in Stability AI's modelspec."""
     specification = {
-        "ss_v2": str(card.family in FAMILIES and FAMILIES[card.family].is_v2),
         "modelspec.sai_model_spec": "1.0.1",
         "modelspec.title": card.name or "LoRA",
     }
@@ -182,6 +189,7 @@ def _specification(card: Card) -> dict[str, str]:
         specification[_TRIGGERS] = ", ".join(card.triggers)
     if card.family in FAMILIES and FAMILIES[card.family].architecture:
         family = FAMILIES[card.family]
+        specification["ss_v2"] = str(family.is_v2)
         specification["ss_base_model_version"] = family.base_model_version
         specification["modelspec.architecture"] = f"{family.architecture}/lora"
         specification["modelspec.implementation"] = family.implementation

@@ -13,7 +13,7 @@ from loraloom.formats.codec import AbstractCodec, Claim, Naming, Spelling, claim
 from loraloom.formats.contents import Config, Contents
 from loraloom.formats.dotted_names import meaning_of
 from loraloom.formats.endings import COMFY
-from loraloom.formats.families import claims_of_nearest
+from loraloom.formats.families import claims_of_nearest, family_to_name, require_family
 from loraloom.formats.flat_spelling import spell_flat
 from loraloom.formats.naming.family import Family
 from loraloom.formats.naming.meaning import Holder, Meaning
@@ -49,6 +49,7 @@ class OneTrainer(AbstractCodec):
     description: ClassVar[str] = "OneTrainer's dotted names, as it keeps its own files"
     is_folder: ClassVar[bool] = False
     is_hashed: ClassVar[bool] = False
+    keeps_scale: ClassVar[bool] = False
 
     def claims(self, contents: Contents) -> Mapping[str, Claim]:
         split = {
@@ -73,21 +74,30 @@ class OneTrainer(AbstractCodec):
         return claims_of_nearest(contents, modules, names_in, claims_of)
 
     def naming(self, outline: Outline) -> Naming:
-        family = FAMILIES.get(outline.card.family)
+        family = family_to_name(outline)
+        if family is None:
+            return lambda place: None
+        holder = _names_for(family)
+        return lambda place: None if isinstance(place, Span) else holder(place)
 
-        def holder(place: Place) -> Holder | None:
-            network = None if family is None else family.network(place.part)
-            if network is None or isinstance(place, Span):
-                return None
-            return Holder(f"{_prefix(network)}.{place.module}", Meaning(sites=(place,)))
-
-        return holder
+    def require_names(self, outline: Outline) -> None:
+        require_family(outline, _names_for)
 
     def spell(self, place: Place, layer: Layer, part: str) -> Spelling | None:
         return spell_flat(COMFY, place, layer, part)
 
     def header(self, outline: Outline) -> tuple[dict[str, str], Config]:
         return {}, None
+
+
+def _names_for(family: Family) -> Callable[[Site], Holder | None]:
+    def holder(site: Site) -> Holder | None:
+        network = family.network(site.part)
+        if network is None:
+            return None
+        return Holder(f"{_prefix(network)}.{site.module}", Meaning(sites=(site,)))
+
+    return holder
 
 
 def _meaning_of(family: Family, names: Names, module: str) -> Meaning | None:

@@ -10,6 +10,7 @@ from typing import Any, Final, final
 
 from pydantic import ValidationError
 
+from loraloom.adapters.site import Site
 from loraloom.adapters.span import Place
 from loraloom.errors import ModelError
 from loraloom.formats.codec import Told
@@ -70,7 +71,10 @@ class PeftType:
 
     def holds(self, layer: Layer, layers: Layers) -> bool:
         """Whether one configuration can tell a delta beside the others of its network."""
-        return layer.kind in self.kinds and self.fits(layer) and self.alike(layer, layers)
+        if layer.kind not in self.kinds or not self.fits(layer):
+            return False
+        own = {place: each for place, each in layers.items() if each.kind in self.kinds}
+        return self.alike(layer, own)
 
 
 def peft_type(config: Mapping[str, Any], where: str) -> PeftType:
@@ -99,6 +103,18 @@ def read_told(config: Mapping[str, Any], layers: Layers, where: str) -> dict[Pla
         return own.told(config, layers, where)
     except ValidationError as error:
         raise ModelError("format.config", where=where) from error
+
+
+def is_lora_bias(place: Place, layer: Layer, layers: Layers) -> bool:
+    """Whether a change of a bias can be told as that of a LoRA's second factor.
+
+    PEFT has none such beside a magnitude, and none of embeddings.
+    """
+    site = place.sites[0]
+    if layer.kind != "full" or site.parameter != "bias":
+        return False
+    owner = layers.get(Site(site.part, f"{site.module}.weight"))
+    return owner is not None and owner.kind == "lora" and owner.scale != 0
 
 
 def changed_base(config: Mapping[str, Any]) -> str:
@@ -183,7 +199,7 @@ PEFT_TYPES: Final[Mapping[str, PeftType]] = MappingProxyType(
             PeftType(
                 name="IA3",
                 kinds=frozenset({"ia3"}),
-                plain={"fan_in_fan_out": (False,)},
+                plain={"fan_in_fan_out": (False, True)},
                 told=ia3_told,
                 fields=ia3_fields,
             ),

@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
 
 from loraloom.adapters.span import Place
 from loraloom.errors import ModelError
 from loraloom.formats.excerpt import excerpt
 from loraloom.formats.outline import Layer
 
-_TURNED: Final = frozenset({"c_attn", "q_attn", "c_proj", "c_fc"})
-"""The modules of GPT and GPT-2 that keep a weight with rows for columns.
-Source: huggingface/transformers, `Conv1D` in models/gpt2 and models/openai."""
 
-
-def require_updates(config: Mapping[str, Any], layers: Mapping[Place, Layer], where: str) -> None:
+def require_updates(layers: Mapping[Place, Layer], where: str) -> None:
     """Raise ModelError for layers whose forward pass in PEFT no update of the weight can give.
 
     Grouped convolutions: `down` sees all inputs, so that an output depends on inputs that its
     weights do not have. Whole factors of a Conv1d in LoKr: PEFT aligns their sides wrongly and
-    puts the numbers elsewhere. `fan_in_fan_out`: PEFT turns some layers and not others, by a class
-    that only the model knows.
+    puts the numbers elsewhere.
     """
     grouped = [place for place, layer in layers.items() if _is_grouped(layer)]
     scrambled = [place for place, layer in layers.items() if is_scrambled(layer)]
-    turned = [p for p in layers if p.sites[0].module.rpartition(".")[2] not in _TURNED]
-    unclear = turned if config.get("fan_in_fan_out") else []
     for code, places in (
         ("format.peft_grouped", grouped),
         ("format.peft_scrambled", scrambled),
-        ("format.peft_turned", unclear),
     ):
         if places:
             raise ModelError(code, where=where, sites=excerpt(places))

@@ -85,8 +85,11 @@ def lora_told(config: Mapping[str, Any], layers: Layers, where: str) -> dict[Pla
 
 def lora_fields(layers: Layers) -> dict[str, Any]:
     """Return the fields of a `LoraConfig`, the inverse of `lora_told`."""
-    dora = {"use_dora": True} if any(layer.kind == "dora" for layer in layers.values()) else {}
-    return pattern_fields(_numbers(layers), "lora_alpha") | dora
+    kinds = {layer.kind for layer in layers.values()}
+    dora = {"use_dora": True} if "dora" in kinds else {}
+    bias = {"lora_bias": True} if "full" in kinds else {}
+    own = {place: layer for place, layer in layers.items() if layer.kind != "full"}
+    return pattern_fields(_numbers(own), "lora_alpha") | dora | bias
 
 
 def loha_told(config: Mapping[str, Any], layers: Layers, where: str) -> dict[Place, Told]:

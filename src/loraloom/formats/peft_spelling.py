@@ -10,7 +10,7 @@ from loraloom.formats.codec import Spelling
 from loraloom.formats.endings import PEFT, PEFT_EMBEDDING
 from loraloom.formats.layout import MAGNITUDE
 from loraloom.formats.outline import Layer
-from loraloom.formats.rearrangement import Shape
+from loraloom.formats.rearrangement import AS_IS, Shape
 
 _EMBEDDINGS: Final = frozenset(
     {"embed_tokens", "token_embedding", "position_embedding", "shared", "wte", "wpe"}
@@ -21,9 +21,13 @@ _EMBEDDINGS: Final = frozenset(
 def spell_peft(place: Place, layer: Layer, part: str) -> Spelling | None:
     """Return the ending and shape of a part; None for what PEFT has no way to say.
 
-    That is whatever is no update of a module's weight, and LoRA's middle factor.
+    That is whatever is no update of a module's weight, and LoRA's middle factor. The bias of a
+    module with a LoRA is `lora_bias`, the bias of its second factor.
     """
     site = place.sites[0]
+    if site.parameter == "bias":
+        ending = PEFT.of(part, layer.layout.stems, "bias")
+        return None if ending is None else Spelling(f".{ending.text}", AS_IS, None, ending.scaled)
     if site.parameter != "weight":
         return None
     endings = PEFT_EMBEDDING if is_embedding(site) else PEFT

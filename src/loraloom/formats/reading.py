@@ -24,16 +24,22 @@ from loraloom.formats.rearrangement import Settings
 from loraloom.formats.words import Word
 
 _NOTHING: Final = Told()
+LARGEST_WEIGHT: Final = 2**33
+"""Numbers in one weight: twice those of an embedding of 256k tokens in 16k dimensions."""
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What the tensors of a file are: by tensor name, and by the weights meant and the part."""
+    """What the tensors of a file are: by tensor name, and by the weights meant and the part.
+
+    `copies` are tensors of the base that lie beside the adapter, which are no part of it.
+    """
 
     claims: Mapping[str, Claim]
     keys: Mapping[Meaning, Mapping[str, str]]
     words: Mapping[str, Word]
+    copies: frozenset[str] = frozenset()
 
     @property
     def number_keys(self) -> tuple[str, ...]:
@@ -69,7 +75,9 @@ def understand(
     where = contents.where
     claims = codec.claims(contents) if claims is None else claims
     words = codec.words(contents)
-    rest = [key for key in contents.shapes if key not in claims and key not in words]
+    copies = codec.copies(contents, claims)
+    placed = {*claims, *words, *copies}
+    rest = [key for key in contents.shapes if key not in placed]
     if rest or not claims:
         raise ModelError("format.unclaimed", where=where, format=codec.name, keys=excerpt(rest))
     keys: dict[Meaning, dict[str, str]] = {}
@@ -85,7 +93,7 @@ def understand(
         shape = contents.shapes[key]
         if claim.ending.part in NUMBERS and shape not in ((), (1,)):
             raise ModelError("format.alpha", where=where, key=key, found=shape)
-    return Reading(claims=claims, keys=keys, words=words)
+    return Reading(claims=claims, keys=keys, words=words, copies=copies)
 
 
 def outline_of_file(
@@ -109,14 +117,23 @@ def outline_of_file(
         for place in group.places:
             more = told.get(place, _NOTHING)
             layers[place] = _completed(layers[place], more, alpha, bound)
+    _check_sizes(contents.where, layers)
     families = {claim.family for claim in reading.claims.values()} - {""}
-    family = families.pop() if len(families) == 1 else family_of_file(contents, layers)
+    named = families.pop() if len(families) == 1 else ""
+    family = family_of_file(contents, layers, named)
     card = read_card(contents, family)
     return Understood(
         groups=groups,
         outline=Outline(card=card, layers=layers),
         warnings=(*_warnings(contents.where, layers), *codec.warnings(contents, layers)),
     )
+
+
+def _check_sizes(where: str, layers: Mapping[Place, Layer]) -> None:
+    """Refuse what claims to update a weight larger than any: a few factors can claim a universe."""
+    for place, layer in layers.items():
+        if math.prod(side for side in layer.weight if side is not None) > LARGEST_WEIGHT:
+            raise ModelError("format.too_large", where=where, site=place, shape=layer.weight)
 
 
 def _warnings(where: str, layers: Mapping[Place, Layer]) -> Iterator[Warned]:

@@ -11,6 +11,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from loraloom.adapters.eight_bits import is_same
+
 Parts = Mapping[str, Tensor]
 
 
@@ -38,7 +40,7 @@ def stacked(pieces: Sequence[Parts], axes: Mapping[str, int]) -> dict[str, Tenso
     """
     first = pieces[0]
     for name in first.keys() - axes.keys():
-        if not all(_same(first[name], piece[name]) for piece in pieces):
+        if not all(is_same(first[name], piece[name]) for piece in pieces):
             return None
     return {
         name: torch.cat([piece[name] for piece in pieces], axes[name]) if name in axes else tensor
@@ -87,10 +89,4 @@ def unblocked(
     return (
         [down[start:end] for start, end in columns],
         [strip[:, start:end] for strip, (start, end) in zip(strips, columns, strict=True)],
-    )
-
-
-def _same(first: Tensor, second: Tensor) -> bool:
-    return (
-        first.dtype == second.dtype and first.shape == second.shape and torch.equal(first, second)
     )

@@ -70,6 +70,25 @@ _SORTS: Final = (
     ),
 )
 
+_UNREAD: Final = (
+    ("format.unread_rotation", re.compile(r".+\.oft_diag")),
+    ("format.unread_sparse", re.compile(r".+\.bias_(indices|values|size)")),
+    ("format.unread_whole", re.compile(r".+\.(set_weight|reshape_weight|(query|key)_norm\.scale)")),
+    ("format.unread_auxiliary", re.compile(r"_aux\..+")),
+    ("format.unread_xlabs", re.compile(r"single_blocks\.\d+\.processor\..+_lora\..+")),
+    ("format.unread_timestep", re.compile(r".+\.(lambda_layer|[pq]_layer\.weight)")),
+)
+"""Dialects of adapters with something that is no update of a weight by itself."""
+
+
+def unread_dialect(names: Collection[str]) -> tuple[str, list[str]] | None:
+    """Return the message about tensors of a dialect that is not read, and their names."""
+    for code, pattern in _UNREAD:
+        own = [name for name in names if pattern.fullmatch(name)]
+        if own:
+            return code, own
+    return None
+
 
 def sort_of_bytes(start: bytes) -> str | None:
     """Return the message about a file that begins so; None if it could be anything."""

@@ -19,7 +19,7 @@ from loraloom.formats.kohya import Kohya
 from loraloom.formats.native import Native
 from loraloom.formats.onetrainer import OneTrainer
 from loraloom.formats.peft import Peft
-from loraloom.formats.strangers import sort_of_tensors
+from loraloom.formats.strangers import sort_of_tensors, unread_dialect
 
 CODECS: Final[Mapping[str, AbstractCodec]] = MappingProxyType(
     {
@@ -40,6 +40,8 @@ FORMATS: Final[Mapping[str, AbstractCodec]] = MappingProxyType(
     {**CODECS, "lycoris": Kohya(network_module="lycoris.kohya")}
 )
 """What can be written, by name: the codecs, and profiles of theirs."""
+WRITTEN: Final = ("kohya", "lycoris", "peft", "diffusers", "native")
+"""Those that are in use, and offered."""
 
 
 @final
@@ -71,17 +73,24 @@ def recognise(contents: Contents) -> Recognised:
     if matching:
         formats = ", ".join(matching)
         raise ModelError("format.ambiguous", where=where, formats=formats, keys=excerpt(keys))
+    nearest = max(known, key=lambda name: len(known[name]))
+    rest = [key for key in keys if key not in known[nearest]]
+    # What a configuration says counts before what names look like.
+    for codec in CODECS.values():
+        codec.explain(contents, rest)
+    unread = unread_dialect(keys)
+    if unread is not None:
+        raise ModelError(unread[0], where=where, keys=excerpt(unread[1]))
     sort = sort_of_tensors(keys)
     if sort is not None:
         raise ModelError(sort, where=where, keys=excerpt(keys))
-    nearest = max(known, key=lambda name: len(known[name]))
     if not known[nearest]:
         raise ModelError("format.unknown", where=where, keys=excerpt(keys), known=", ".join(CODECS))
     raise ModelError(
         "format.nearly",
         where=where,
         nearest=nearest,
-        keys=excerpt([key for key in keys if key not in known[nearest]]),
+        keys=excerpt(rest),
         scores=", ".join(f"{name} {len(own)}" for name, own in known.items() if own),
         total=len(keys),
     )

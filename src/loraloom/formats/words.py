@@ -9,6 +9,11 @@ from typing import Final, final
 from loraloom.formats.rearrangement import AS_IS
 
 _START: Final = "bundle_emb."
+_ALONE: Final = "emb_params"
+"""What ai-toolkit calls the one embedding that it saves with an adapter."""
+_NAME: Final = "ss_output_name"
+"""Where its header has the adapter's name, which is the embedding's; else it has none."""
+_NAMELESS: Final = "embedding"
 
 
 @final
@@ -21,17 +26,21 @@ class Word:
     rearrangement: str = AS_IS
 
 
-def bundled(keys: Iterable[str]) -> Mapping[str, Word]:
+def bundled(keys: Iterable[str], metadata: Mapping[str, str]) -> Mapping[str, Word]:
     """Return the bundled embeddings among a file's tensors: `bundle_emb.WORD.clip_l`.
 
-    Everybody who bundles them does it so, whatever the rest of the file is called. A word ends at
-    its first dot. Source: AUTOMATIC1111/stable-diffusion-webui, extensions-builtin/Lora.
+    Most who bundle them do it so, whatever the rest of the file is called; ai-toolkit has one,
+    under its own name of the tensor. A word ends at its first dot. Source:
+    AUTOMATIC1111/stable-diffusion-webui, extensions-builtin/Lora; ostris/ai-toolkit,
+    toolkit/embedding.py.
     """
     words: dict[str, Word] = {}
     for key in keys:
         name, dot, part = key.removeprefix(_START).partition(".")
         if key.startswith(_START) and name and dot and part:
             words[key] = Word(name, part)
+        elif key == _ALONE:
+            words[key] = Word(metadata.get(_NAME, "").replace(".", "_") or _NAMELESS, key)
     return words
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -13,6 +13,7 @@ from loraloom.adapters.adapter import Adapter
 from loraloom.adapters.delta import AbstractDelta
 from loraloom.adapters.span import Place, Span
 from loraloom.errors import ModelError
+from loraloom.formats.approximable import remedy
 from loraloom.formats.codec import AbstractCodec
 from loraloom.formats.endings import ALPHA, ON_INPUT
 from loraloom.formats.excerpt import excerpt
@@ -21,7 +22,9 @@ from loraloom.formats.group import is_swapped, place_of
 from loraloom.formats.naming.meaning import Meaning
 from loraloom.formats.outline import Layer, Outline
 from loraloom.formats.rearrangement import REARRANGEMENTS
+from loraloom.formats.rewriting import rewritten
 from loraloom.formats.rows import swapped
+from loraloom.formats.table import FORMATS, WRITTEN
 
 
 @final
@@ -38,12 +41,50 @@ def spelled(
 ) -> Spelled:
     """Return the tensors of a file; numbers that stand alone are of `dtype` where it is exact.
 
-    What the format has no name for is a `ModelError` whose `places` are the weights concerned.
+    What the format cannot express is a `ModelError` whose `places` are the weights concerned:
+    `format.no_way` if nothing helps, else one whose `low` are the weights that as low-rank updates
+    would let it, and whose `left_out` are the biases and norms that would have to stay out.
     """
+    codec.require_names(outline)
+    tensors, misfits = _tensors(codec, adapter.deltas, outline, dtype)
+    if misfits:
+        raise _refusal(codec, adapter, outline, misfits)
+    return Spelled(tensors.factors, {**tensors.others, **_words(codec, adapter)})
+
+
+def _refusal(
+    codec: AbstractCodec, adapter: Adapter, outline: Outline, misfits: Collection[Place]
+) -> ModelError:
+    """Return the error of weights that a format cannot express, with what would help."""
+
+    def still(deltas: Mapping[Place, AbstractDelta], outline: Outline) -> Collection[Place]:
+        return _tensors(codec, deltas, outline, None)[1]
+
+    found = remedy(adapter.deltas, outline, misfits, still)
+    places = found.hopeless or tuple(misfits)
+    able = (n for n in WRITTEN if not _tensors(FORMATS[n], adapter.deltas, outline, None)[1])
+    return ModelError(
+        "format.no_way" if found.hopeless else "format.cannot_express",
+        format=next((name for name, each in FORMATS.items() if each is codec), codec.name),
+        sites=excerpt(places),
+        places=places,
+        low=found.low,
+        left_out=found.left_out,
+        others=", ".join(able),
+    )
+
+
+def _tensors(
+    codec: AbstractCodec,
+    deltas: Mapping[Place, AbstractDelta],
+    outline: Outline,
+    dtype: torch.dtype | None,
+) -> tuple[Spelled, Collection[Place]]:
+    """Return the tensors of what the format can express, and where it cannot."""
     naming = codec.naming(outline)
     held: dict[tuple[str, Meaning], list[Place]] = {}
     misfits = dict.fromkeys(codec.misfits(outline))
-    for place in adapter.deltas:
+    for place in deltas:
         holder = naming(place)
         if holder is None:
             misfits[place] = None
@@ -52,17 +93,15 @@ def spelled(
     factors: dict[str, Tensor] = {}
     others: dict[str, Tensor] = {}
     for (name, meaning), places in held.items():
-        named = _named(meaning, places, adapter.deltas, outline)
-        own = None if named is None else _factors(codec, name, meaning, named)
+        named = _named(meaning, places, deltas, outline)
+        named = None if named is None else rewritten(codec, place_of(meaning), named)
+        own = None if named is None else _factors(codec, name, meaning, named, outline)
         if named is None or own is None:
             misfits |= dict.fromkeys(places)
         else:
             factors |= own
             others |= _numbers(codec, name, meaning, named, dtype)
-    if misfits:
-        details = {"format": codec.name, "sites": excerpt(misfits), "places": tuple(misfits)}
-        raise ModelError("format.cannot_express", **details)
-    return Spelled(factors, others | _words(codec, adapter))
+    return Spelled(factors, others), misfits.keys()
 
 
 def _words(codec: AbstractCodec, adapter: Adapter) -> dict[str, Tensor]:
@@ -82,7 +121,7 @@ def _words(codec: AbstractCodec, adapter: Adapter) -> dict[str, Tensor]:
 
 
 def _factors(
-    codec: AbstractCodec, name: str, meaning: Meaning, named: Named
+    codec: AbstractCodec, name: str, meaning: Meaning, named: Named, outline: Outline
 ) -> dict[str, Tensor] | None:
     """Return the parts under one name; None if one of them has no ending."""
     tensors: dict[str, Tensor] = {}
@@ -91,6 +130,9 @@ def _factors(
         if spelling is None:
             return None
         way = REARRANGEMENTS[spelling.rearrangement]
+        if spelling.scaled:
+            scale = outline.layers[place_of(meaning.of("weight"))].scale
+            tensor = tensor if scale == 1 else (tensor.float() / scale).to(tensor.dtype)
         shape = tuple(tensor.shape) if spelling.shape is None else spelling.shape
         tensors[name + spelling.ending] = way.write(tensor, shape)
     return tensors
@@ -122,8 +164,11 @@ def _values(layer: Layer) -> dict[str, float]:
 
 
 def number_tensor(number: float, dtype: torch.dtype) -> Tensor:
-    """Return a number in the given type, or in the first wider one that holds it exactly."""
-    for each in (dtype, torch.float32):
+    """Return a number in the given type, or in the first wider one that holds it exactly.
+
+    Eight-bit types, which few programs read, are for factors alone.
+    """
+    for each in (torch.float16 if dtype.itemsize == 1 else dtype, torch.float32):
         tensor = torch.tensor(number, dtype=each)
         if float(tensor) == number:
             return tensor

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from PIL import Image
 
 from loraloom.data.caption import with_trigger
+from loraloom.data.finding import some
 from loraloom.data.picture import upright_rgb
-from loraloom.errors import DatasetError
+from loraloom.errors import DatasetError, OutputError
 from loraloom.events import Advanced, Captioned, Event, Finished, PhaseStarted, Planned, Warned
 from loraloom.formats.atomic import write_files
 from loraloom.formats.obstacle import require_writable
@@ -23,6 +25,9 @@ from loraloom.models.captioning.source import TAGGER, check_captioner
 from loraloom.playground.packaged import PLAYGROUND, captioner_folder
 
 PHASE: Final = "captions"
+
+_OWN: Final = ("output.is_folder", "output.name_too_long")
+"""What is wrong with the place of one caption file alone."""
 
 _ONLY_BLIP: Final = ("num_beams", "min_length", "max_length")
 _ONLY_TAGGER: Final = (
@@ -39,7 +44,8 @@ def caption(options: CaptionOptions, stop: Callable[[], bool] = lambda: False) -
     """Write a caption file beside every picture that lacks one; `stop` is asked per batch.
 
     What can be known to be wrong is found before the captioner is loaded. A file appears whole or
-    not at all; a picture that cannot be read is told and left without.
+    not at all; a picture that cannot be read is told and left without. So is one whose file has a
+    folder in its place, and then an OutputError follows when the others are done.
     """
     started = time.monotonic()
     work = find_uncaptioned(
@@ -48,12 +54,14 @@ def caption(options: CaptionOptions, stop: Callable[[], bool] = lambda: False) -
         overwrite=options.overwrite,
         recursive=options.recursive,
     )
-    for file in work.files.values():
-        require_writable(file)
+    blocked = dict(_blocked(work))
+    work = replace(work, files={p: file for p, file in work.files.items() if p not in blocked})
     name = str(captioner_folder()) if options.model == PLAYGROUND else options.model
     kind = check_captioner(name)
     yield Planned(job="caption", plan=_summary(options, work))
     yield from work.notices
+    for error in blocked.values():
+        yield Warned(code=error.code, details=error.details)
     yield from _without_effect(options, kind)
     if work.kept:
         yield Warned(code="caption.kept", details={"count": len(work.kept)})
@@ -68,6 +76,9 @@ def caption(options: CaptionOptions, stop: Callable[[], bool] = lambda: False) -
             case _:
                 pass
         yield event
+    if blocked and done == len(work.files):
+        names = some(path.name for path in blocked)
+        raise OutputError("caption.blocked", count=len(blocked), files=names)
     yield Finished(
         job="caption",
         seconds=time.monotonic() - started,
@@ -108,6 +119,17 @@ def open_captioner(options: CaptionOptions, name: str) -> AbstractCaptioner:
         device=device,
         dtype=choose_dtype(options.dtype, device),
     )
+
+
+def _blocked(work: Uncaptioned) -> Iterator[tuple[Path, OutputError]]:
+    """Yield the pictures whose own file cannot be written; what stops all of them is an error."""
+    for picture, file in work.files.items():
+        try:
+            require_writable(file)
+        except OutputError as error:
+            if error.code not in _OWN:
+                raise
+            yield picture, error
 
 
 def _summary(options: CaptionOptions, work: Uncaptioned) -> dict[str, Any]:

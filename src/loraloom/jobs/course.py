@@ -19,9 +19,10 @@ from loraloom.formats.files import write_adapter
 from loraloom.formats.obstacle import require_room
 from loraloom.jobs.adapter_files import final_path
 from loraloom.jobs.base_model import open_model
+from loraloom.jobs.dataset_facts import dataset_facts
 from loraloom.jobs.device import DTYPES, choose_dtype
 from loraloom.jobs.latents import Latents, cache_latents, shelves_of
-from loraloom.jobs.plan import Plan, is_due
+from loraloom.jobs.plan import Plan
 from loraloom.jobs.previews import Previews
 from loraloom.jobs.run_folder import create_run_folder, recorded
 from loraloom.jobs.trainees import new_adapter, new_trainee
@@ -115,6 +116,7 @@ class _Course:
         self._attachment = attachment
         self._trainees = trainees
         self._plans = {each.options.name: each for each in plan.adapters}
+        self._outputs = {name: each.outputs(plan.recipe) for name, each in self._plans.items()}
         self._previews = Previews(plan.recipe, model, attachment)
 
     def before(self) -> Iterator[Event]:
@@ -124,18 +126,13 @@ class _Course:
 
     def after_step(self, step: int, active: Sequence[Trainee]) -> Iterator[Event]:
         """Save and draw what is due after a step; at an adapter's last step, always."""
-        recipe = self._recipe
-        paths = [(each, self._plans[each.name].path_after(recipe, step)) for each in active]
+        paths = [(each, self._outputs[each.name].path_after(step)) for each in active]
         yield from self.save_all([(each, path) for each, path in paths if path is not None])
-        due: list[str] = []
-        for trainee in active:
-            plan = self._plans[trainee.name]
-            if trainee.failure is None and (
-                trainee.finished
-                or is_due(step, recipe.sample_every_n_steps)
-                or is_due(step, recipe.sample_every_n_epochs, plan.steps_per_epoch)
-            ):
-                due.append(trainee.name)
+        due = [
+            each.name
+            for each in active
+            if each.failure is None and self._outputs[each.name].draws_after(step)
+        ]
         yield from self._previews.draw(due, step)
 
     def save_all(self, due: Sequence[tuple[Trainee, Path]]) -> Iterator[Event]:
@@ -151,12 +148,11 @@ class _Course:
 
     def save(self, trainee: Trainee, path: Path) -> Iterator[Event]:
         """Write one adapter as it is now; one that cannot be written as numbers leaves the run."""
-        plan = self._plans[trainee.name]
         facts = {
             "steps": trainee.step,
-            "epoch": trainee.epoch,
-            "num_train_images": len(plan.scan.examples) - plan.regularisation,
+            "epochs": trainee.epoch,
             "loss": self.losses.get(trainee.name),
+            **dataset_facts(self._plans[trainee.name]),
         }
         adapter = self._attachment.adapter(trainee.name).with_card(facts=facts)
         precision = self._recipe.save_precision

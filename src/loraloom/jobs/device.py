@@ -16,6 +16,12 @@ DTYPES: Final[Mapping[str, torch.dtype]] = MappingProxyType(
 """Name in options -> type."""
 
 
+def precision_of(name: str, device: torch.device) -> str:
+    """Return the name that `auto` stands for on a device; other names stand for themselves."""
+    dtype = choose_dtype(name, device)
+    return next(each for each, known in DTYPES.items() if known == dtype)
+
+
 def choose_device(name: str) -> torch.device:
     """Return the device of a name; `auto` takes CUDA, then MPS, then the CPU."""
     if name == "auto":

@@ -16,18 +16,10 @@ from loraloom.adapters.site import Site
 from loraloom.data.bucket import Size
 from loraloom.models.geometry import Geometry
 from loraloom.training.options import NetworkOptions
+from loraloom.training.target_table import adapted_blocks
 
 Shapes: TypeAlias = Mapping[Site, Sequence[int]]
 """The weights of a base's networks and their shapes."""
-
-# Where the classes of training.targets' tables stand in the networks of Stable Diffusion 1.x.
-_ALWAYS: Final[Mapping[str, re.Pattern[str]]] = MappingProxyType(
-    {
-        "unet": re.compile(r".*\.attentions\.\d+\..*"),
-        "text_encoder": re.compile(r".*\.(self_attn|mlp)\..*"),
-    }
-)
-_WITH_CONVOLUTIONS: Final = re.compile(r".*\.(resnets|downsamplers|upsamplers)\.\d+\..*")
 
 NUMBER_BYTES: Final[Mapping[str, int]] = MappingProxyType(
     {"auto": 4, "no": 4, "fp32": 4, "fp16": 2, "bf16": 2}
@@ -99,11 +91,8 @@ def _adapted(shapes: Shapes, network: NetworkOptions) -> Iterator[tuple[Site, Se
             continue
         if network.network_train_text_encoder_only and not is_text:
             continue
-        always = _ALWAYS.get(site.part)
-        convolutions = network.conv_dim and not is_text
-        if (always and always.match(site.path)) or (
-            convolutions and _WITH_CONVOLUTIONS.match(site.path)
-        ):
+        blocks = adapted_blocks(site.part, convolutions=bool(network.conv_dim))
+        if any(each.places.match(site.path) for each in blocks):
             yield site, shape
 
 

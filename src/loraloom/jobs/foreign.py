@@ -73,7 +73,6 @@ _REFUSED: Final = (
     *_flags("hub", "push_to_hub"),
     *_values("hub", "hub_model_id hub_token huggingface_repo_id huggingface_token"),
     *_values("dataset", "dataset_name dataset_config_name in_json"),
-    *_values("captions", "token_warmup_step"),
     *_values("dropout", "network_dropout lora_dropout rank_dropout module_dropout"),
     *_values("dropout", "scale_weight_norms"),
     *_values("scheduler", "lr_scheduler_args lr_scheduler_type lr_decay_steps"),

@@ -69,7 +69,10 @@ class _Reader:
         foreign = FOREIGN[plain(item.spelling)]
         match foreign.verdict(item.value):
             case "held":
-                self.notes.append(Warned(code=f"held.{foreign.why}", details={"key": item.named}))
+                details = {"key": item.named}
+                self.notes.append(
+                    Warned(code=f"held.{foreign.why}", details=details, severity="note")
+                )
             case "refused":
                 raise UsageError(f"foreign.{foreign.why}", key=item.named)
             case "off":

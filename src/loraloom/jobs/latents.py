@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,8 @@ from loraloom.data.cache import LatentCache, Memory, Shelf
 from loraloom.data.shot import Shot
 from loraloom.data.store import LatentStore
 from loraloom.events import Advanced, Event, PhaseStarted
+from loraloom.jobs.adapter_plan import AdapterPlan
 from loraloom.jobs.cache_options import cache_folder
-from loraloom.jobs.plan import AdapterPlan
 from loraloom.jobs.recipe import Recipe
 from loraloom.jobs.seeing import augmentation_of, is_coloured, mask_sources, options_of
 from loraloom.models.model import AbstractModel
@@ -43,10 +44,12 @@ def cache_latents(
     latents: dict[str, Latents] = {}
     before = 0
     for plan in plans:
-        cache = LatentCache(model.encode_image, Memory() if shelves is None else shelves(plan))
+        shelf = Memory() if shelves is None else shelves(plan)
+        cache = LatentCache(model.encode_image, shelf)
         shots = _shots(plan, model)
         latents[plan.options.name] = Latents(shots, cache)
-        for done in cache.fill(shots):
+        first = secrets.randbelow(len(shots)) if isinstance(shelf, LatentStore) else 0
+        for done in cache.fill(shots, first=first):
             yield Advanced(phase="latents", done=before + done)
         before += len(shots)
     yield latents

@@ -6,38 +6,43 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from loraloom.formats.families import possible_families
 from loraloom.formats.hashes import Hashes
-from loraloom.formats.summary import AdapterSummary, describe
+from loraloom.formats.summary import AdapterSummary, alpha_of, describe, scale_of
 from loraloom.jobs.lora.telling_options import InfoOptions
 
 
 def lora_infos(options: InfoOptions) -> Mapping[str, Any]:
     """Return what `lora_info` tells of several files."""
     found = [
-        lora_info(path, hashed=options.hash, weights=options.weights) for path in options.files
+        lora_info(path, hashed=options.hash, weights=options.weights, family=options.kin.stated)
+        for path in options.files
     ]
     return {"adapters": found}
 
 
-def lora_info(path: Path, *, hashed: bool = False, weights: bool = False) -> Mapping[str, Any]:
+def lora_info(
+    path: Path, *, hashed: bool = False, weights: bool = False, family: str = ""
+) -> Mapping[str, Any]:
     """Read an adapter's header and return what it tells; no model and no tensor is loaded.
 
-    `hashed` reads the whole file for its hashes; `weights` tells of every adapted weight. What is
-    not an adapter file is a `ModelError`.
+    A pickle has no header, and is read by torch. `hashed` reads the whole file for its hashes;
+    `weights` tells of every adapted weight. What is not an adapter file is a `ModelError`.
     """
-    summary = describe(path, hashed=hashed)
+    summary = describe(path, hashed=hashed, family=family)
     return {
         "path": str(path),
         "format": summary.format,
         "kinds": list(summary.kinds),
         "family": summary.card.family,
+        "families": list(possible_families(summary.layers)),
         "name": summary.card.name,
         "triggers": list(summary.card.triggers),
         "base": summary.card.base,
         "base_hash": summary.card.base_hash,
-        "rank": list(summary.ranks),
-        "alpha": list(summary.alphas),
-        "scale": list(summary.scales),
+        "rank": summary.ranks,
+        "alpha": summary.alphas,
+        "scale": summary.scales,
         "sites": {part: len(sites) for part, sites in summary.sites_by_part.items()},
         "parameters": summary.parameter_count,
         "bytes": summary.size,
@@ -50,7 +55,7 @@ def lora_info(path: Path, *, hashed: bool = False, weights: bool = False) -> Map
     }
 
 
-def hashes_told(hashes: Hashes) -> Mapping[str, str]:
+def hashes_told(hashes: Hashes) -> Mapping[str, str | None]:
     """Return the hashes of a file by the names that web UIs and model sites have for them."""
     return {
         "autov1": hashes.autov1,
@@ -66,8 +71,8 @@ def _weights(summary: AdapterSummary) -> Mapping[str, Any]:
         str(place): {
             "kind": layer.kind,
             "rank": layer.rank,
-            "alpha": layer.told_alpha if layer.rank is not None else None,
-            "scale": layer.scale,
+            "alpha": alpha_of(layer),
+            "scale": scale_of(layer),
         }
         for place, layer in summary.layers.items()
     }

@@ -12,10 +12,11 @@ import torch
 
 from loraloom.adapters.attachment import attach
 from loraloom.events import Event, PhaseStarted, Stepped
+from loraloom.jobs.adapter_plan import AdapterPlan
 from loraloom.jobs.base_model import open_model
 from loraloom.jobs.device import choose_dtype
 from loraloom.jobs.latents import Latents, cache_latents
-from loraloom.jobs.plan import AdapterPlan, Plan
+from loraloom.jobs.plan import Plan
 from loraloom.jobs.trainees import new_adapter, new_trainee
 from loraloom.models.model import AbstractModel
 from loraloom.training.loop import train

@@ -2,156 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import permutations
 from pathlib import Path
 from typing import Any, final
 
-from loraloom.data.bucket import Bucketing, Fit, Size
-from loraloom.data.caption import plain_prompt
 from loraloom.data.scan import Scan
-from loraloom.data.updates import Epoch, count_epoch
 from loraloom.errors import ModelError, OutputError, UsageError
 from loraloom.events import Event, Warned
 from loraloom.formats.excerpt import excerpt
 from loraloom.formats.obstacle import require_writable, unwritable
-from loraloom.jobs.adapter_files import are_folders, epoch_path, final_path, step_of, step_path
+from loraloom.jobs.adapter_files import are_folders, final_path
+from loraloom.jobs.adapter_plan import AdapterPlan
+from loraloom.jobs.cache_options import cache_folder
 from loraloom.jobs.dataset.aim import AimedBase, aimed_base, bucketing_of
-from loraloom.jobs.dataset.steps import buckets_of, fits_of
 from loraloom.jobs.dataset.training import scan_folders
 from loraloom.jobs.forecast import NUMBER_BYTES, adapter_numbers, memory_of
-from loraloom.jobs.recipe import AdapterOptions, Recipe
+from loraloom.jobs.recipe import Recipe
 from loraloom.jobs.sample_prompts import parse_sample_prompt
-from loraloom.jobs.seeing import caption_rules
 from loraloom.models.geometry import Geometry
-
-
-@final
-@dataclass(frozen=True)
-class AdapterPlan:
-    """One adapter's part of a run."""
-
-    options: AdapterOptions
-    scan: Scan
-    bucketing: Bucketing
-    numbers: int | None = None
-    """How many numbers are trained, None where only loading the base can tell."""
-
-    @cached_property
-    def fits(self) -> tuple[Fit, ...]:
-        """How each example comes into its bucket."""
-        return fits_of(self.scan.examples, self.bucketing)
-
-    @cached_property
-    def sizes(self) -> tuple[Size, ...]:
-        """The size that each example is trained at."""
-        return tuple(fit.bucket for fit in self.fits)
-
-    @cached_property
-    def epoch(self) -> Epoch:
-        """What an epoch comes to."""
-        training = self.options.training
-        return count_epoch(
-            self.scan.examples,
-            self.sizes,
-            batch_size=training.train_batch_size,
-            accumulation=training.gradient_accumulation_steps,
-        )
-
-    @property
-    def uses_per_epoch(self) -> int:
-        """How many training pictures an epoch shows, repeats counted."""
-        return self.epoch.uses
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Optimizer steps per epoch; the last batch and the last gathering may be smaller."""
-        return self.epoch.steps
-
-    @property
-    def largest_batch(self) -> tuple[Size, int]:
-        """The size of the largest pictures, and the most rows of a forward pass."""
-        size = max(self.sizes, key=lambda each: (math.prod(each), each))
-        return size, min(self.options.training.train_batch_size, self.uses_per_epoch)
-
-    @property
-    def regularisation(self) -> int:
-        """How many regularisation pictures there are."""
-        return sum(example.regularisation for example in self.scan.examples)
-
-    @property
-    def steps(self) -> int:
-        """Optimizer steps in all: by epochs where they are given, as in kohya's trainer."""
-        training = self.options.training
-        if training.max_train_epochs is not None:
-            return training.max_train_epochs * self.steps_per_epoch
-        return training.max_train_steps
-
-    def path_after(self, recipe: Recipe, step: int) -> Path | None:
-        """Return the file that is written after a step, None if none is due.
-
-        At an adapter's last step it is the finished adapter's; otherwise a file by steps goes
-        before one by epochs.
-        """
-        name, epoch = self.options.name, self.steps_per_epoch
-        if step >= self.steps:
-            return final_path(recipe, name)
-        if is_due(step, recipe.save_every_n_steps):
-            return step_path(recipe, name, step)
-        if is_due(step, recipe.save_every_n_epochs, epoch):
-            return epoch_path(recipe, name, step // epoch)
-        return None
-
-    def saves(self, recipe: Recipe) -> int:
-        """Return how many files (or folders) of the adapter the run writes."""
-        by_steps = _multiples(recipe.save_every_n_steps, 1, self.steps)
-        by_epochs = _multiples(recipe.save_every_n_epochs, self.steps_per_epoch, self.steps)
-        return len({*by_steps, *by_epochs}) + 1
-
-    def previews(self, recipe: Recipe) -> int:
-        """Return how often the sample prompts are drawn with the adapter."""
-        by_steps = _multiples(recipe.sample_every_n_steps, 1, self.steps)
-        by_epochs = _multiples(recipe.sample_every_n_epochs, self.steps_per_epoch, self.steps)
-        return len({*by_steps, *by_epochs}) + 1 + recipe.sample_at_first
-
-    def will_write(self, recipe: Recipe, path: Path) -> bool:
-        """Tell whether a path is one of the files that training this adapter writes."""
-        name = self.options.name
-        if path == final_path(recipe, name):
-            return True
-        step = step_of(recipe, name, path, self.steps_per_epoch)
-        return bool(step) and path == self.path_after(recipe, min(step, self.steps))
-
-    def summary(self) -> Mapping[str, Any]:
-        """Return the plan as plain data."""
-        options = self.options
-        trigger = options.data.trigger or ""
-        network = options.network
-        first = next(each for each in self.scan.examples if not each.regularisation)
-        return {
-            "name": options.name,
-            "train_data_dir": str(options.data.train_data_dir),
-            "images": len(self.scan.examples) - self.regularisation,
-            "regularisation": self.regularisation or None,
-            "uses_per_epoch": self.uses_per_epoch,
-            "train_batch_size": options.training.train_batch_size,
-            "buckets": buckets_of(self.scan.examples, self.fits, options.training.train_batch_size),
-            "steps_per_epoch": self.steps_per_epoch,
-            "steps": self.steps,
-            "epochs": -(-self.steps // self.steps_per_epoch),
-            "trigger": trigger,
-            "first_prompt": plain_prompt(first.caption, caption_rules(first, options.data)),
-            "network_module": network.network_module,
-            "network_dim": network.network_dim,
-            "network_alpha": network.alpha,
-            "scale": network.alpha / network.network_dim,
-            "numbers": self.numbers,
-            "learning_rate": options.optimizer.learning_rate,
-            "seed": options.training.seed,
-        }
 
 
 @final
@@ -162,6 +32,9 @@ class Plan:
     recipe: Recipe
     adapters: tuple[AdapterPlan, ...]
     base: AimedBase
+    precision: str | None = None
+    """The type of number that the base computes in, None where the device decides on it and is not
+    known."""
 
     @property
     def steps(self) -> int:
@@ -180,17 +53,20 @@ class Plan:
         of a file may not. Two adapters that would write one file are a `UsageError`.
         """
         recipe, folders = self.recipe, are_folders(self.recipe)
-        for one, other in permutations(self.adapters, 2):
-            if one.will_write(recipe, final_path(recipe, other.options.name)):
-                names = {"name": one.options.name, "other": other.options.name}
+        outputs = [each.outputs(recipe) for each in self.adapters]
+        for one, other in permutations(outputs, 2):
+            if one.will_write(final_path(recipe, other.name)):
+                names = {"name": one.name, "other": other.name}
                 raise UsageError("recipe.name_taken", **names)
         present = [
             path
             for path in _listed(recipe.output_dir)
-            if path == recipe.run_dir or any(a.will_write(recipe, path) for a in self.adapters)
+            if path == recipe.run_dir or any(each.will_write(path) for each in outputs)
         ]
         if present and not recipe.overwrite:
             raise OutputError("train.output_exists", paths=excerpt(present), count=len(present))
+        if recipe.cache_latents_to_disk:
+            require_writable(cache_folder(recipe.cache_dir), folder=True)
         for path in dict.fromkeys((recipe.run_dir, *self.files, *present)):
             require_writable(path, folder=folders or path == recipe.run_dir)
 
@@ -218,11 +94,11 @@ class Plan:
             geometry.check_steps(prompt.steps)
 
     def findings(self) -> Iterator[Event]:
-        """Yield what was noticed in the training folders and asks to be looked at."""
-        for adapter in self.adapters:
-            for finding in adapter.scan.findings:
-                if finding.severity == "warning":
-                    yield Warned(code=finding.code, details=finding.details)
+        """Yield what was noticed in the training folders; notes only where nothing else is done."""
+        is_told = self.recipe.dry_run or self.recipe.measure
+        for each in (each for adapter in self.adapters for each in adapter.scan.findings):
+            if is_told or each.severity == "warning":
+                yield Warned(code=each.code, details=each.details, severity=each.severity)
 
     def summary(self) -> Mapping[str, Any]:
         """Return the plan as plain data."""
@@ -233,6 +109,7 @@ class Plan:
             "files": [str(path) for path in self.files],
             "checkpoints": self._checkpoints(),
             "samples": self._samples(),
+            "precision": self.precision,
             "memory": self._memory(),
             "run_dir": str(self.recipe.run_dir),
         }
@@ -240,7 +117,7 @@ class Plan:
     def _checkpoints(self) -> Mapping[str, Any]:
         """Return how many adapter files there will be, and their bytes where these are known."""
         recipe = self.recipe
-        each = [(adapter.saves(recipe), adapter.numbers) for adapter in self.adapters]
+        each = [(adapter.outputs(recipe).files, adapter.numbers) for adapter in self.adapters]
         size = NUMBER_BYTES[recipe.save_precision]
         known = [count * numbers * size for count, numbers in each if numbers is not None]
         total = sum(known) if len(known) == len(each) else None
@@ -251,7 +128,7 @@ class Plan:
         side = self.base.resolution
         prompts = [parse_sample_prompt(line) for line in self.recipe.sample_prompts]
         pixels = sum((each.width or side) * (each.height or side) for each in prompts)
-        times = sum(adapter.previews(self.recipe) for adapter in self.adapters)
+        times = sum(adapter.outputs(self.recipe).drawings for adapter in self.adapters)
         if not prompts:
             return None
         return {"count": times * len(prompts), "most_bytes": 3 * times * pixels}
@@ -259,7 +136,7 @@ class Plan:
     def _memory(self) -> Mapping[str, Any] | None:
         """Return a rough estimate of the bytes that a step needs; None without the base's shapes.
 
-        Where the device decides on the type of numbers, float32 is assumed.
+        Where the precision is not known, float32 is assumed.
         """
         base = self.base
         if base.geometry is None or not base.shapes:
@@ -269,7 +146,7 @@ class Plan:
             base.geometry,
             [adapter.options.network for adapter in self.adapters],
             [adapter.largest_batch for adapter in self.adapters],
-            number_bytes=NUMBER_BYTES[self.recipe.mixed_precision],
+            number_bytes=NUMBER_BYTES[self.precision or self.recipe.mixed_precision],
         )
         return {
             "base_bytes": memory.base,
@@ -308,16 +185,6 @@ def _aimed(recipe: Recipe) -> AimedBase:
         return aimed_base(recipe.pretrained_model_name_or_path)
     except ModelError:
         return AimedBase()
-
-
-def is_due(step: int, every: int | None, unit: int = 1) -> bool:
-    """Tell whether something is due after a step that is done every so many units of steps."""
-    return every is not None and step % (every * unit) == 0
-
-
-def _multiples(every: int | None, unit: int, end: int) -> range:
-    """Return the steps before the last at which something is due."""
-    return range(every * unit, end, every * unit) if every else range(0)
 
 
 def _listed(folder: Path) -> Sequence[Path]:

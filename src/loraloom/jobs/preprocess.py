@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, final
 
+from loraloom.data.bucket import Bucketing
 from loraloom.data.caption import with_trigger
 from loraloom.data.checks.table import examine
 from loraloom.data.finding import Finding
 from loraloom.data.goals import GOALS
-from loraloom.data.repair import Kept, LeftOut, plan_copy
+from loraloom.data.listing import spelled
+from loraloom.data.repair import Kept, LeftOut, original, plan_copy
 from loraloom.data.resize import scaled_png, training_size
 from loraloom.data.scan import raise_errors
 from loraloom.data.source import Source
@@ -34,10 +35,13 @@ from loraloom.events import (
 from loraloom.jobs.dataset.aim import AimedBase, aimed_base
 from loraloom.jobs.dataset.fix import check_destination
 from loraloom.jobs.dataset.looking import find_everywhere, look
+from loraloom.jobs.ledger import Ledger, key_of
 from loraloom.jobs.naming import is_file_safe
-from loraloom.jobs.preparing.ledger import Ledger
 from loraloom.jobs.preparing.options import PreprocessOptions as PreprocessOptions
 from loraloom.jobs.preparing.styles import Style, name_styles
+
+RECORD: Final = "preprocess.jsonl"
+"""The file in each training folder that records what every file of it was made from."""
 
 REPORT: Final = "preprocess.json"
 """The file in each training folder that tells what became of every picture."""
@@ -66,28 +70,29 @@ def preprocess(
     styles = name_styles(options.styles, options.trigger)
     for style in styles:
         check_destination(options.output_dir / style.name, [style.folder], overwrite=True)
-        Ledger(options.output_dir / style.name).check_empty()
+        Ledger(options.output_dir / style.name, RECORD).check_empty()
     base = aimed_base(options.model)
     side = options.resolution or base.resolution
+    bucketing = Bucketing(
+        resolution=(side, side), step=base.step, smallest=side // 2, largest=side * 2
+    )
     yield Planned(job="preprocess", plan=_plan(styles, options, side))
     surveys: list[Survey] = []
     findings: list[Finding] = []
     for style in styles:
-        for step in _look(style, options, base, side, findings, stop):
-            if isinstance(step, Survey):
-                surveys.append(step)
-            else:
-                yield step
-        if stop():
+        survey = yield from _look(style, options, base, bucketing, stop)
+        if survey is None or stop():
             yield _finished(started, ())
             return
+        surveys.append(survey)
+        findings += examine(survey)
     if not options.skip_unusable:
         raise_errors(findings)
     for each in findings:
         if each.code not in _DONE_HERE:
-            yield Warned(code=each.code, details=each.details)
+            yield Warned(code=each.code, details=each.details, severity=each.severity)
     works = [
-        _Work(style=style, options=options, survey=survey, side=side)
+        _Work(style=style, options=options, survey=survey, bucketing=bucketing)
         for style, survey in zip(styles, surveys, strict=True)
     ]
     reports: list[dict[str, Any]] = []
@@ -97,7 +102,8 @@ def preprocess(
             yield _finished(started, ())
             return
         reports.append(work.summary())
-    yield Examined(report={"styles": reports})
+    told = {"styles": reports, "resolution": options.resolution, "model": options.model}
+    yield Examined(report=told)
     yield _finished(started, tuple(options.output_dir / style.name for style in styles))
 
 
@@ -123,34 +129,32 @@ def _look(
     style: Style,
     options: PreprocessOptions,
     base: AimedBase,
-    side: int,
-    findings: list[Finding],
+    bucketing: Bucketing,
     stop: Callable[[], bool],
-) -> Iterator[Event | Survey]:
-    """Look at a style's pictures; what is found goes to `findings`."""
+) -> Generator[Event, None, Survey | None]:
+    """Look at a style's pictures; yield progress, and return the survey unless stopped."""
     source = Source(
         folder=style.folder,
         repeats=options.num_repeats,
         recursive=options.recursive,
         caption_column=options.caption_column,
+        caption_encoding=options.caption_encoding,
         label=style.name,
     )
     aim = Aim(
         trigger=style.trigger,
-        resolution=(side, side),
+        resolution=bucketing.resolution,
+        bucketing=bucketing,
         goal=GOALS[options.goal],
         most_enlarged=options.max_enlargement,
-        tokens=base.tokens,
+        tokens=base.tokens(),
         token_limit=base.token_limit,
     )
     subsets, remarks = find_everywhere([source], options.caption_extension)
     if not subsets:
         raise DatasetError(remarks[0].code, **remarks[0].details)
     phase = f"survey {style.name}"
-    for step in look(subsets, remarks, aim, options.caption_extension, stop, phase=phase):
-        if isinstance(step, Survey):
-            findings += examine(step)
-        yield step
+    return (yield from look(subsets, remarks, aim, options.caption_extension, stop, phase=phase))
 
 
 @final
@@ -161,12 +165,12 @@ class _Work:
     style: Style
     options: PreprocessOptions
     survey: Survey
-    side: int
+    bucketing: Bucketing
     done: bool = False
 
     def __post_init__(self) -> None:
         self._folder = self.options.output_dir / self.style.name
-        self._ledger = Ledger(self._folder)
+        self._ledger = Ledger(self._folder, RECORD)
         kept, self._left_out = plan_copy(self.survey)
         self._kept = tuple(each for each in kept if not _is_class(each))
         self._class = tuple(each for each in kept if _is_class(each))
@@ -178,7 +182,11 @@ class _Work:
             raise DatasetError("preprocess.nothing_left", name=self.style.name, count=count)
 
     def run(self, stop: Callable[[], bool]) -> Iterator[Event]:
-        """Write what is not there yet."""
+        """Write what is not there yet; OutputError where another process is at it."""
+        with self._ledger.held():
+            yield from self._run(stop)
+
+    def _run(self, stop: Callable[[], bool]) -> Iterator[Event]:
         phase = f"prepare {self.style.name}"
         yield PhaseStarted(phase=phase, total=len(self._kept))
         for done, (kept, name) in enumerate(zip(self._kept, self._targets, strict=True), start=1):
@@ -190,7 +198,7 @@ class _Work:
         names = [*self._targets, *(_beside(name) for name in self._targets)]
         self._dropped = self._ledger.drop_others([*names, REPORT])
         text = json.dumps(self._report(), ensure_ascii=False, indent=2) + "\n"
-        outcome = self._ledger.put(REPORT, _key(text.encode()), lambda: text.encode())
+        outcome = self._ledger.put(REPORT, key_of(text.encode()), lambda: text.encode())
         if outcome == "written":
             yield Saved(path=self._folder / REPORT, what="report")
         if self._outcomes["edited"] or self._outcomes["edited caption"]:
@@ -219,14 +227,15 @@ class _Work:
     def _picture(self, kept: Kept, name: str) -> str:
         picture = kept.entry.look.picture
         assert picture is not None
-        size = training_size(picture, (self.side, self.side))
-        key = _key(kept.entry.path.read_bytes(), f"{size[0]}x{size[1]}")
+        size = training_size(picture, self.bucketing)
+        key = key_of(original(kept.entry.path), f"{size[0]}x{size[1]}")
         return self._ledger.put(name, key, lambda: scaled_png(kept.entry.path, size))
 
     def _caption(self, kept: Kept, name: str) -> None:
-        text = with_trigger(kept.caption or kept.entry.caption.text, self.style.trigger)
-        content = f"{text}\n".encode()
-        outcome = self._ledger.put(_beside(name), _key(content), lambda: content)
+        # With wildcards any of its lines may be the one that is trained.
+        lines = (kept.caption or kept.entry.caption.text).split("\n")
+        content = "".join(f"{with_trigger(line, self.style.trigger)}\n" for line in lines).encode()
+        outcome = self._ledger.put(_beside(name), key_of(content), lambda: content)
         self._outcomes["edited caption"] += outcome == "edited"
 
     def _named(self) -> tuple[str, ...]:
@@ -236,7 +245,7 @@ class _Work:
         names: list[str] = []
         for kept in self._kept:
             subset = kept.entry.subset
-            parts = kept.entry.path.parent.relative_to(subset.folder).parts
+            parts = map(spelled, kept.entry.path.parent.relative_to(subset.folder).parts)
             stem = "_".join((*parts, kept.target.stem))
             folder = f"{subset.repeats}_{trigger}"
             number, name = 1, f"{folder}/{stem}.png"
@@ -250,7 +259,7 @@ class _Work:
     def _report(self) -> dict[str, Any]:
         return {
             "trigger": self.style.trigger,
-            "resolution": self.side,
+            "resolution": self.bucketing.resolution[0],
             "pictures": [
                 {"file": kept.entry.name, "to": name, **self._sizes(kept)}
                 for kept, name in zip(self._kept, self._targets, strict=True)
@@ -262,7 +271,7 @@ class _Work:
     def _sizes(self, kept: Kept) -> dict[str, Any]:
         picture = kept.entry.look.picture
         assert picture is not None
-        width, height = training_size(picture, (self.side, self.side))
+        width, height = training_size(picture, self.bucketing)
         return {"from": [picture.width, picture.height], "size": [width, height]}
 
 
@@ -276,7 +285,3 @@ def _is_class(kept: Kept) -> bool:
 
 def _beside(name: str) -> str:
     return str(Path(name).with_suffix(".txt"))
-
-
-def _key(content: bytes, settings: str = "") -> str:
-    return f"{hashlib.sha256(content).hexdigest()} {settings}".strip()

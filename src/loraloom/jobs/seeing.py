@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from loraloom.data.augment import Augmentation
 from loraloom.data.caption import CaptionRules
 from loraloom.data.example import Example
+from loraloom.data.mask_faults import Masking
 from loraloom.data.mask_files import find_masks
 from loraloom.data.options import DataOptions
 from loraloom.data.shot import MaskSource
@@ -17,9 +19,14 @@ from loraloom.errors import UsageError
 from loraloom.jobs.recipe import Recipe
 
 
+def with_settings(data: DataOptions, settings: Mapping[str, object]) -> DataOptions:
+    """Return the options of an adapter's data as a subset with settings of its own has them."""
+    return data.model_copy(update=dict(settings)) if settings else data
+
+
 def options_of(example: Example, data: DataOptions) -> DataOptions:
-    """Return the options of an adapter's data as its subset has them."""
-    return data.model_copy(update=dict(example.settings)) if example.settings else data
+    """Return the options of an adapter's data as they hold for an example."""
+    return with_settings(data, example.settings)
 
 
 def augmentation_of(data: DataOptions) -> Augmentation:
@@ -27,14 +34,20 @@ def augmentation_of(data: DataOptions) -> Augmentation:
     return Augmentation(flip=data.flip_aug, crop=data.random_crop, colour=data.color_aug)
 
 
-def caption_rules(example: Example, data: DataOptions) -> CaptionRules:
-    """Return what is done with an example's caption; pictures of the class get no trigger."""
-    rules = rules_of(options_of(example, data))
+def caption_rules(example: Example, data: DataOptions, steps: int) -> CaptionRules:
+    """Return what is done with an example's caption in a training of so many steps.
+
+    Pictures of the class get no trigger.
+    """
+    rules = rules_of(options_of(example, data), steps)
     return replace(rules, trigger="") if example.regularisation else rules
 
 
-def rules_of(options: DataOptions) -> CaptionRules:
-    """Return what the options do with a caption."""
+def rules_of(options: DataOptions, steps: int | None = None) -> CaptionRules:
+    """Return what the options do with a caption; `steps` are those of the training, if known."""
+    warmup = options.token_warmup_step
+    if warmup < 1 and steps is not None:
+        warmup = math.floor(warmup * steps)
     return CaptionRules(
         prefix=options.caption_prefix,
         suffix=options.caption_suffix,
@@ -46,9 +59,18 @@ def rules_of(options: DataOptions) -> CaptionRules:
         keep_tokens=options.keep_tokens,
         keep_tokens_separator=options.keep_tokens_separator,
         tag_dropout_rate=options.caption_tag_dropout_rate,
+        warmup_steps=warmup,
+        warmup_least=options.token_warmup_min,
         secondary_separator=options.secondary_separator,
         trigger=options.trigger or "",
     )
+
+
+def masking_of(options: DataOptions) -> Masking | None:
+    """Return where the options say that masks are, None where all of a picture counts."""
+    if options.conditioning_data_dir is None and not options.alpha_mask:
+        return None
+    return Masking(folder=options.conditioning_data_dir, moves=options.random_crop)
 
 
 def mask_sources(examples: Sequence[Example], data: DataOptions) -> tuple[MaskSource, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from loraloom.errors import ModelError, UsageError
@@ -34,14 +35,14 @@ def train(recipe: Recipe, stop: Callable[[], bool] = lambda: False) -> Iterator[
     if plan is None:
         yield Finished(job="train", seconds=time.monotonic() - started, interrupted=True)
         return
+    # Only now, for torch takes seconds to import, and the model libraries more.
+    from loraloom.jobs.device import choose_device, precision_of
+
+    device = choose_device(recipe.device)
+    plan = replace(plan, precision=precision_of(recipe.mixed_precision, device))
     if not recipe.measure:
         yield Planned(job="train", plan=plan.summary())
         yield from plan.findings()
-
-    # Only now, for torch takes seconds to import, and the model libraries more.
-    from loraloom.jobs.device import choose_device
-
-    device = choose_device(recipe.device)
     if recipe.measure:
         yield from guarded(_measured(plan, device), "memory.train")
     if recipe.dry_run or recipe.measure:

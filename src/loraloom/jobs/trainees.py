@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,9 +15,9 @@ from loraloom.adapters.attachment import Attachment
 from loraloom.data.caption import compose
 from loraloom.data.example import Example
 from loraloom.data.options import DataOptions
-from loraloom.data.updates import Updates
+from loraloom.data.updates import Update, Updates
+from loraloom.jobs.adapter_plan import AdapterPlan
 from loraloom.jobs.latents import Latents
-from loraloom.jobs.plan import AdapterPlan
 from loraloom.jobs.recipe import AdapterOptions
 from loraloom.jobs.seeing import caption_rules
 from loraloom.models.model import AbstractModel
@@ -53,10 +55,26 @@ def new_adapter(
         base=model.name,
         base_hash=base_hash,
         triggers=(options.data.trigger,) if options.data.trigger else (),
-        recipe=options.model_dump(mode="json", exclude_none=True),
+        recipe=_told(plan),
     )
     weights = stream(options.training.seed, options.name, "weights")
     return fresh_adapter(parts, ranks, card, weights, dtype)
+
+
+def _told(plan: AdapterPlan) -> Mapping[str, Any]:
+    """Return the options of an adapter by key, those included that the base has decided on."""
+    told: dict[str, Any] = {}
+    for name, value in plan.options.model_dump(mode="json", exclude_none=True).items():
+        told |= value if isinstance(value, dict) else {name: value}
+    return told | {
+        "resolution": str(plan.bucketing.resolution),  # "(512, 512)", as kohya's readers expect
+        "min_bucket_reso": plan.bucketing.smallest,
+        "max_bucket_reso": plan.bucketing.largest,
+        "bucket_reso_steps": plan.bucketing.step,
+        "network_alpha": plan.options.network.alpha,
+        "max_train_steps": plan.steps,
+        "max_train_epochs": -(-plan.steps // plan.steps_per_epoch),
+    }
 
 
 def new_trainee(
@@ -111,7 +129,7 @@ def _feed(model: AbstractModel, plan: AdapterPlan, latents: Latents) -> ExampleF
         latents.shots,
         latents.cache,
         updates,
-        _composer(options.data),
+        _composer(options.data, plan.steps),
         streams=Streams(
             words=random.Random(f"{seed}/words"),
             views=random.Random(f"{seed}/views"),
@@ -126,11 +144,15 @@ def _placed(model: AbstractModel, latents: Tensor) -> Tensor:
     return latents.to(model.device, torch.promote_types(model.dtype, torch.float32))
 
 
-def _composer(data: DataOptions) -> Compose:
-    def words(example: Example, epoch: int, generator: random.Random) -> str:
-        rules = caption_rules(example, data)
+def _composer(data: DataOptions, steps: int) -> Compose:
+    def words(example: Example, drawn: Update, generator: random.Random) -> str:
         return compose(
-            example.caption, rules, generator, further_lines=example.further_lines, epoch=epoch
+            example.caption,
+            caption_rules(example, data, steps),
+            generator,
+            further_lines=example.further_lines,
+            epoch=drawn.epoch,
+            step=drawn.step,
         )
 
     return words

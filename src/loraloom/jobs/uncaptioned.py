@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
-from loraloom.data.caption_files import EXTENSIONS, caption_files
+from loraloom.data.caption_files import EXTENSIONS, caption_files, caption_files_of
 from loraloom.data.finding import some
 from loraloom.data.folders import find_subsets
-from loraloom.data.listing import Listing, composed
+from loraloom.data.listing import Listing
 from loraloom.data.source import Source
 from loraloom.errors import DatasetError
 from loraloom.events import Warned
@@ -43,18 +43,18 @@ def find_uncaptioned(
     sharing: list[str] = []
     for listing in listings:
         known = caption_files(listing, tuple(dict.fromkeys((extension, *EXTENSIONS))))
-        seen: set[str] = set()
+        seen: set[Path] = set()
         for picture in listing.pictures:
-            stem = composed(picture.stem)
-            beside = known.get(stem, ())
-            if stem in seen:
+            beside = caption_files_of(picture, listing, known)
+            ours = (file for file in beside if file.suffix.lower() == extension)
+            own = next(ours, picture.with_name(picture.stem + extension))
+            if own in seen:
                 sharing.append(picture.name)
             elif any(map(_says_something, beside)) and not overwrite:
                 kept.append(picture)
             else:
-                own = (file for file in beside if file.suffix.lower() == extension)
-                files[picture] = next(own, picture.with_name(picture.stem + extension))
-            seen.add(stem)
+                files[picture] = own
+            seen.add(own)
     if sharing:
         details = {"count": len(sharing), "files": some(sharing)}
         notices = (*notices, Warned(code="caption.shared", details=details))
@@ -70,7 +70,9 @@ def _listings(folder: Path, *, recursive: bool) -> tuple[Sequence[Listing], tupl
         if not subset.source.regularisation
         for listing in subset.listings
     ]
-    return listings, tuple(Warned(code=each.code, details=each.details) for each in findings)
+    return listings, tuple(
+        Warned(code=each.code, details=each.details, severity=each.severity) for each in findings
+    )
 
 
 def _says_something(file: Path) -> bool:

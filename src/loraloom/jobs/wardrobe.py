@@ -73,5 +73,6 @@ def _hash(adapter: Adapter, path: Path) -> str:
     if adapter.origin and (noted := adapter.origin.metadata.get("sshs_model_hash")):
         return noted
     volume = locate(path)[0]
-    start = 0 if volume.is_pickle else read_header(volume.weights).data_start
-    return hash_file(volume.weights, start).tensors
+    start = None if volume.is_pickle else read_header(volume.weights).data_start
+    hashes = hash_file(volume.weights, start)
+    return hashes.tensors or hashes.sha256

@@ -47,9 +47,14 @@ def find_base(source: str | Path, title: str | None = None) -> Base:
         return _file(path, title or path.stem)
     if os.path.isdir(path):
         return _folder(path, title or path.resolve().name)
-    if _HUB_NAME.fullmatch(str(source)):
+    if is_hub_name(str(source)):
         return Base(title=title or str(source))
     raise ModelError("model.unknown", name=source)
+
+
+def is_hub_name(name: str) -> bool:
+    """Whether a name can be that of a repository on the hub; nothing is asked."""
+    return _HUB_NAME.fullmatch(name) is not None
 
 
 def _file(path: Path, title: str) -> Base:

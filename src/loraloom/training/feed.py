@@ -15,8 +15,8 @@ from loraloom.data.shot import Shot
 from loraloom.data.updates import Update
 from loraloom.training.trainee import Rows
 
-Compose: TypeAlias = Callable[[Example, int, random.Random], str]
-"""(example, epoch counted from 1, generator) -> the prompt for one use."""
+Compose: TypeAlias = Callable[[Example, Update, random.Random], str]
+"""(example, the step that it is used in, generator) -> the prompt for one use."""
 
 
 @final
@@ -63,9 +63,9 @@ class ExampleFeed:
     def update(self) -> Sequence[Rows]:
         """Return the batches of the next step."""
         drawn = next(self._updates)
-        return [self._rows(indices, drawn.epoch) for indices in drawn.batches]
+        return [self._rows(indices, drawn) for indices in drawn.batches]
 
-    def _rows(self, indices: Sequence[int], epoch: int) -> Rows:
+    def _rows(self, indices: Sequence[int], drawn: Update) -> Rows:
         chosen = [self._examples[index] for index in indices]
         streams, shots = self._streams, [self._shots[index] for index in indices]
         kept = self._cache.keeps
@@ -73,9 +73,9 @@ class ExampleFeed:
         latents = self._cache.rows(uses)
         noise = torch.randn(latents.means.shape, generator=streams.draws)
         clean = latents.means + latents.deviations * noise
-        captions = [self._compose(example, epoch, streams.words) for example in chosen]
+        captions = [self._compose(example, drawn, streams.words) for example in chosen]
         weights = [self._weight(example) for example in chosen]
-        return Rows(self._place(clean), captions, epoch, weights, latents.masks)
+        return Rows(self._place(clean), captions, drawn.epoch, weights, latents.masks)
 
     def _weight(self, example: Example) -> float:
         return example.weight * (self._prior_loss_weight if example.regularisation else 1.0)

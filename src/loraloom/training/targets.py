@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Final, final
+from typing import final
 
 import torch
 from torch import nn
@@ -16,19 +15,7 @@ from loraloom.adapters.lora import Lora
 from loraloom.adapters.site import Site, canonical_path
 from loraloom.adapters.span import Place
 from loraloom.errors import UsageError
-
-_TRANSFORMERS: Final = ("Transformer2DModel",)
-_CONVOLUTIONS: Final = ("ResnetBlock2D", "Downsample2D", "Upsample2D")
-
-ALWAYS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
-    {"unet": _TRANSFORMERS, "text_encoder": ("CLIPAttention", "CLIPSdpaAttention", "CLIPMLP")}
-)
-"""Part -> classes whose linear layers and 1x1 convolutions get an adapter."""
-
-WITH_CONVOLUTIONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
-    {"unet": _CONVOLUTIONS, "text_encoder": ()}
-)
-"""Part -> classes that are adapted too once a convolution rank is asked for."""
+from loraloom.training.target_table import adapted_blocks
 
 
 @final
@@ -49,7 +36,8 @@ def target_layers(
     part: str, network: nn.Module, ranks: Ranks
 ) -> Iterator[tuple[Site, nn.Module, int, float]]:
     """Yield site, layer, rank and alpha of every layer of a network that gets an adapter."""
-    classes = ALWAYS[part] + (WITH_CONVOLUTIONS[part] if ranks.convolution else ())
+    blocks = adapted_blocks(part, convolutions=bool(ranks.convolution))
+    classes = {name for each in blocks for name in each.classes}
     seen: set[str] = set()
     for outer, block in _modules(network):
         if type(block).__name__ not in classes:

@@ -28,7 +28,7 @@ def test_families_are_listed_under_their_names():
         ({TO_K: (640, None)}, ("sd1", "sd2", "sdxl")),
         ({TO_K: ()}, ("sd1", "sd2", "sdxl")),
         # A bias is as long as the output.
-        ({Site("unet", f"{ATTENTION}.attn2.to_k.bias"): (768, 768)}, ("sd1", "sd2", "sdxl")),
+        ({Site("unet", f"{ATTENTION}.attn2.to_k.bias"): (640, 640)}, ("sd1", "sd2", "sdxl")),
         ({TO_K: (32, 16)}, ("sd1", "sd2", "sdxl")),
         ({TO_K: (640, 768), Site("text_encoder_2", "text_projection.weight"): ()}, ("sdxl",)),
         ({Site("unet", "add_embedding.linear_1.weight"): ()}, ("sdxl",)),

@@ -105,3 +105,36 @@ def test_the_better_of_two_equals_is_kept(tmp_path, capsys):
     (tmp_path / "again.txt").write_text("a caption", encoding="utf-8")
     (group,) = _run("dedupe", str(tmp_path), capsys=capsys)["groups"]
     assert group["kept"]["file"] == "again.jpg"
+
+
+def _picture(path: Path, seed: int, side: int = 64) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    blocks(seed, side).save(path)
+    path.with_suffix(".txt").write_text("a word")
+    return path
+
+
+def test_a_picture_that_is_named_twice_is_not_moved_away(tmp_path, capsys):
+    _picture(tmp_path / "train/10_sks bear/a.png", 1)
+    places = [str(tmp_path / "train"), str(tmp_path / "train/10_sks bear"), str(tmp_path / "train")]
+    words = [*places, "--output_dir", str(tmp_path / "away")]
+    assert _run("dedupe", *words, capsys=capsys)["groups"] == []
+    assert not (tmp_path / "away").exists()
+
+
+def test_a_link_goes_where_its_picture_goes(tmp_path, capsys):
+    folder = tmp_path / "set"
+    _picture(folder / "large.png", 1, 128)
+    small = _picture(folder / "small.png", 1)
+    (folder / "alias.png").symlink_to("small.png")
+    (folder / "alias.txt").write_text("another word")
+    away = tmp_path / "away"
+    report = _run("dedupe", str(folder), "--output_dir", str(away), capsys=capsys)
+    assert [[each["file"] for each in group["others"]] for group in report["groups"]] == [
+        ["small.png"]
+    ]
+    assert _names(folder) == {"large.png", "large.txt"}
+    assert {"small.png", "small.txt", "alias.png", "alias.txt"} <= _names(away)
+    assert (away / "alias.png").read_bytes() == (away / "small.png").read_bytes()
+    assert (away / "alias.png").is_symlink()
+    assert not small.exists()

@@ -103,7 +103,7 @@ SUBSET = '[[datasets]]\n[[datasets.subsets]]\nimage_dir = "a"\n'
         ("[[datasets]]\nresolution = 512\n", "dataset_file.no_subsets", "image_dir"),
         (
             "[[datasets]]\n[[datasets.subsets]]\nnum_repeats = 2\n",
-            "required.image_dir",
+            "dataset_file.folder_missing",
             "image_dir",
         ),
         ("[general\n", "recipe.not_toml", "dogs.toml"),

@@ -9,7 +9,7 @@ import pytest
 
 from loraloom.cli.main import main
 from loraloom.errors import OutputError, UsageError
-from loraloom.events import Examined
+from loraloom.events import Examined, Warned
 from loraloom.jobs.dataset.options import PlaceOptions
 from loraloom.jobs.dataset.tags import TagsOptions, edit_tags
 from tests.bad_inputs import blocks
@@ -142,3 +142,32 @@ def test_people_get_a_table(folder, capsys):
     assert "파일 3개를 바꿨습니다" in shown
     assert main(["dataset", "tags", str(folder), "--remove", "absent"]) == 0
     assert "No caption had anything to change." in capsys.readouterr().out
+
+
+def test_captions_are_not_emptied_without_leave(tmp_path):
+    for name, text in (("a", "cat, dog"), ("b", "cat"), ("c", "cat\ncat\n")):
+        blocks(1).save(tmp_path / f"{name}.png")
+        (tmp_path / f"{name}.txt").write_text(text, encoding="utf-8")
+    before = _contents(tmp_path)
+    with pytest.raises(UsageError) as caught:
+        _report(tmp_path, remove=("cat",))
+    assert caught.value.code == "tags.would_empty"
+    assert caught.value.details == {"count": 2, "files": "b.txt, c.txt"}
+    assert _report(tmp_path, remove=("cat",), dry_run=True)["emptied"] == 2
+    assert _contents(tmp_path) == before
+    # A tag in its place is no empty caption.
+    assert _report(tmp_path, remove=("cat",), append=("pet",))["emptied"] == 0
+    _report(tmp_path, undo=True)
+    assert _report(tmp_path, remove=("cat",), allow_empty=True)["emptied"] == 2
+    assert (tmp_path / "b.txt").read_text(encoding="utf-8") == "\n"
+
+
+def test_a_table_with_rows_that_cannot_be_read_is_told_and_left(tmp_path):
+    blocks(1).save(tmp_path / "a.png")
+    table = tmp_path / "metadata.jsonl"
+    table.write_text('{"file_name": "a.png", "text": "cat"}\n{"file_name": "\\ud800"}\n')
+    before = table.read_bytes()
+    place = PlaceOptions(folders=(tmp_path,))
+    events = list(edit_tags(TagsOptions(place=place, remove=("dog",), prepend=("x",))))
+    assert Warned(code="tags.unreadable", details={"file": table}) in events
+    assert table.read_bytes() == before

@@ -49,7 +49,7 @@ def test_what_a_format_cannot_express_takes_leave_and_tells_its_error(tmp_path, 
     source, output = tmp_path / "full.safetensors", tmp_path / "low.safetensors"
     write_adapter(Adapter(deltas={SITE: Full(diff)}, card=Card(family="sd1")), source, "lycoris")
     said = refused("convert", source, output, "--to", "diffusers", status=4)
-    assert "format.cannot_express" in said
+    assert "lora.takes_low_rank" in said
     assert "to_q" in said
     assert "--lossy svd:" in said
     assert not output.exists()
@@ -66,7 +66,9 @@ def test_what_a_format_cannot_express_takes_leave_and_tells_its_error(tmp_path, 
 def test_nothing_is_replaced_unasked_and_no_source_ever(files, tmp_path, run, refused):
     output = tmp_path / "out.safetensors"
     output.write_bytes(b"mine")
-    assert "output.exists" in refused("convert", files["one"], output, "--to", "native", status=1)
+    assert "lora.output_exists" in refused(
+        "convert", files["one"], output, "--to", "native", status=1
+    )
     assert output.read_bytes() == b"mine"
     run("convert", files["one"], output, "--to", "native", "--overwrite")
     before = output.read_bytes()

@@ -71,7 +71,7 @@ def test_the_base_is_never_written_to(tiny_base, files, tmp_path, refused):
     assert "lora.onto_source" in refused("fuse", tiny_base, files["one"], "-o", inside, status=1)
     (tmp_path / "there").write_text("mine")
     said = refused("fuse", tiny_base, files["one"], "-o", tmp_path, status=1)
-    assert "output.exists" in said
+    assert "lora.output_exists" in said
 
 
 def test_what_depends_on_the_base_asks_for_it(tiny_base, files, tmp_path, run, refused):
@@ -95,3 +95,18 @@ def test_a_model_that_is_none_is_told(tmp_path, files, refused):
     output = tmp_path / "out"
     assert "lora.no_model" in refused("fuse", "nowhere", files["one"], "-o", output, status=4)
     assert "lora.model_weights" in refused("fuse", tmp_path, files["one"], "-o", output, status=4)
+
+
+def test_a_whole_model_beside_the_networks_is_left_out_and_told(tiny_base, files, tmp_path, run):
+    base, fused = tmp_path / "base", tmp_path / "fused"
+    shutil.copytree(tiny_base, base)
+    names = ("v1-5-pruned.safetensors", "v1-5-pruned.ckpt")
+    for name in names:
+        shutil.copy(files["two"], base / name)
+    told = run("fuse", base, files["one"], "-o", fused)
+    (warning,) = told["warnings"]
+    assert warning["code"] == "lora.files_left_out"
+    for name in names:
+        assert name in warning["message"]
+        assert not (fused / name).exists()
+    assert (fused / "model_index.json").is_file()

@@ -167,6 +167,15 @@ def test_formats_there_and_back_keep_every_bit(llama, name, to, tmp_path, run):
     assert torch.equal(llama.logits(worn), llama.outputs[name])
 
 
+def test_a_format_without_names_for_language_models_is_told_with_those_that_have(
+    llama, tmp_path, refused
+):
+    words = ("convert", llama.folders["attention"], tmp_path / "out.safetensors")
+    said = refused(*words, "--to", "diffusers", "--lossy", "svd:4", status=4)
+    assert "format.no_way" in said
+    assert "kohya, lycoris, peft, native" in said
+
+
 def test_live_merged_and_fused_are_one(zoo, tmp_path, run):
     """The networks run in float64: their own rounding in float32 is as large as the bound."""
     weights = dict(zip(_TARGETS, (0.7, -1.3, 0.5), strict=True))

@@ -52,8 +52,11 @@ def test_a_rank_cuts_the_sum_and_tells_what_is_kept(files, tmp_path, run):
         values = torch.linalg.svdvals(one[site] + 0.5 * two[site]).square()
         kept = float(values[:3].sum() / values.sum())  # Eckart and Young
         assert told["measured"][f"energy {site}"] == pytest.approx(kept, rel=1e-4)
+        off = (1 - kept) ** 0.5
+        assert told["measured"][f"error_at {site}"] == pytest.approx(off, rel=1e-4)
         lost, whole = lost + float(values[3:].sum()), whole + float(values.sum())
     assert told["measured"]["error"] == pytest.approx((lost / whole) ** 0.5, rel=1e-4)
+    assert told["measured"]["energy_of_all"] == pytest.approx(1 - lost / whole, rel=1e-4)
     assert {delta.rank for delta in read_adapter(output).deltas.values()} == {3}
 
 
@@ -113,10 +116,20 @@ def test_measures_are_told_in_words(files, tmp_path, capsys, language, said):
 def test_a_vote_needs_a_density_and_keeps_kinds_apart(files, tmp_path, run, refused):
     output = tmp_path / "ties.safetensors"
     words = ("merge", files["one"], files["two"], "--mode", "ties", "-o", output)
-    assert "composing.density_mode" in refused(*words, status=2)
-    assert "format.cannot_express" in refused(*words, "--density", "0.5", "--to", "peft", status=4)
+    assert "composing.density_needed" in refused(*words, status=2)
+    assert "lora.takes_low_rank" in refused(*words, "--density", "0.5", "--to", "peft", status=4)
     run(*words, "--density", "0.5", "--to", "lycoris")
     assert {delta.kind for delta in read_adapter(output).deltas.values()} == {"full"}
+
+
+def test_a_merge_of_which_nothing_is_left_says_so(files, tmp_path, run):
+    words = (files["one"], files["two"], "--mode", "dare", "--to", "lycoris")
+    told = run("merge", *words, "--density", "1e-9", "-o", tmp_path / "none.safetensors")
+    assert [warning["code"] for warning in told["warnings"]] == ["lora.nothing_left"]
+    assert (told["measured"]["energy_of_all"], told["measured"]["error"]) == (0, pytest.approx(1))
+    told = run("merge", *words, "--density", "0.5", "-o", tmp_path / "half.safetensors")
+    assert told["warnings"] == []
+    assert told["measured"]["error"] > 0.5
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,14 @@ import math
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
-from loraloom.formats.files import read_adapter
+from loraloom.adapters.adapter import Adapter
+from loraloom.adapters.card import Card
+from loraloom.adapters.lora import Lora
+from loraloom.adapters.site import Site
+from loraloom.cli.main import main
+from loraloom.formats.files import read_adapter, write_adapter
 from loraloom.jobs.lora.heat_map import colour
 from loraloom.jobs.lora_info import lora_info
 
@@ -46,6 +52,43 @@ def test_interference_is_the_cosine_of_the_changes(files, tmp_path, run):
         assert {colour(cosine) for cosine in cells} <= pixels
 
 
+def test_a_pair_and_its_only_block_have_one_cosine(tmp_path, run):
+    """The second has fewer weights: those that the first has alone meet nothing."""
+    block = "down_blocks.0.attentions.0.transformer_blocks.0"
+    sites = [Site("unet", f"{block}.attn1.to_{each}.weight") for each in "qkv"]
+    paths = []
+    for seed, own in enumerate((sites, sites[:2])):
+        generator = torch.Generator().manual_seed(seed)
+        deltas = {
+            each: Lora(
+                torch.randn(2, 8, generator=generator), torch.randn(8, 2, generator=generator), 2.0
+            )
+            for each in own
+        }
+        paths.append(tmp_path / f"{seed}.safetensors")
+        write_adapter(Adapter(deltas=deltas, card=Card(family="sd1")), paths[-1])
+    told = run("interference", *paths)
+    (pair,) = told["pairs"]
+    ((met,),) = told["blocks"].values()
+    assert (pair["shared"], pair["alone"]) == (2, [1, 0])
+    assert met["cosine"] == pair["cosine"]
+    assert told["warnings"] == []
+
+
+def test_adapters_that_never_meet_are_told_so(files, tmp_path, run, capsys):
+    path = tmp_path / "flux.safetensors"
+    site = Site("transformer", "single_transformer_blocks.0.proj_out.weight")
+    lora = Lora(torch.ones(2, 8), torch.ones(8, 2), 2.0)
+    write_adapter(Adapter(deltas={site: lora}, card=Card(family="flux")), path)
+    told = run("interference", files["one"], path)
+    (pair,) = told["pairs"]
+    assert (pair["shared"], pair["cosine"]) == (0, None)
+    codes = [warning["code"] for warning in told["warnings"]]
+    assert codes == ["interference.families", "interference.nothing_shared"]
+    assert main(["lora", "interference", str(files["one"]), str(path)]) == 0
+    assert "flux" in capsys.readouterr().out
+
+
 def test_a_cosine_has_its_colour():
     assert colour(0.0) == (255, 255, 255)
     red, _, blue = colour(0.9)
@@ -81,7 +124,7 @@ def test_metadata_change_and_tensors_do_not(files, tmp_path, run, refused):
     assert new == {**old, "note": "a=b"}
     hashes = run("hash", files["one"], output)["files"]
     assert hashes[0]["tensors"] == hashes[1]["tensors"]
-    assert "output.exists" in refused("meta", "set", output, "x=y", status=1)
+    assert "lora.output_exists" in refused("meta", "set", output, "x=y", status=1)
     run("meta", "set", output, "x=y", "--force")
     assert run("meta", "show", output)["metadata"] == {**new, "x": "y"}
     assert "lora.no_entry" in refused("meta", "set", output, "--remove", "zz", status=2)
@@ -106,3 +149,28 @@ def test_people_get_tables_in_their_language(words, language, files, capsys):
     paths = [str(files["one"]), *(str(files[other]) for other in others)]
     assert main(["lora", *command.split(), *paths, "--lang", language]) == 0
     assert len(capsys.readouterr().out.strip()) > 10
+
+
+def test_a_pickle_is_told_of_like_any_other_file(files, tmp_path, run, refused):
+    old = tmp_path / "old.pt"
+    torch.save(load_file(files["one"]), old)
+    (info,) = run("info", old, "--hash")["adapters"]
+    (same,) = run("info", files["one"])["adapters"]
+    assert {**info, "rank": same["rank"], "sites": same["sites"]} == info
+    (told,) = run("hash", old)["files"]
+    sha256 = hashlib.sha256(old.read_bytes()).hexdigest()
+    assert (told["sha256"], told["autov2"], told["autov3"]) == (sha256, sha256[:10], None)
+    for words in (("show", old), ("set", old, "a=b")):
+        assert "[lora.no_metadata]" in refused("meta", *words, status=4)
+
+
+def test_a_file_for_another_base_is_named(files, tmp_path, refused):
+    sizes = {"lora_down": (4, 9), "lora_up": (9, 4)}
+    wide = {
+        key: next((torch.zeros(size) for part, size in sizes.items() if part in key), each)
+        for key, each in load_file(files["one"]).items()
+    }
+    save_file(wide, tmp_path / "wide.safetensors")
+    said = refused("verify", tmp_path / "wide.safetensors", "--base", "playground", status=4)
+    assert "[composing.shapes]" in said
+    assert "and wide for one of (9, 9)" in said

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from loraloom.data.caption import plain_prompt
 from loraloom.data.checks.check import Noticed, noticed
-from loraloom.data.mojibake import damage
+from loraloom.data.listing import composed
+from loraloom.data.mojibake import Mended, damage
 from loraloom.data.survey import Entry, Survey
 
 _SPELLED = 0.5
 _COMMON = 0.8
 _PREVIEW = 60
+
+# What captioners, and people, begin any caption with.
+_OPENING = frozenset(
+    ("a", "an", "the", "this", "is", "of", "in", "photo", "photograph", "picture", "image")
+)
 
 
 def faulty(code: str) -> Callable[[Survey], Iterator[Noticed]]:
@@ -26,7 +34,8 @@ def faulty(code: str) -> Callable[[Survey], Iterator[Noticed]]:
         ]
         if found:
             _, first = found[0]
-            details = {"reason": first.details["reason"]} if "reason" in first.details else {}
+            told = ("reason", "readings")
+            details = {name: first.details[name] for name in told if name in first.details}
             names = tuple(_caption_name(entry) for entry, _ in found)
             yield Noticed(files=names, details=details)
 
@@ -66,15 +75,27 @@ def encoded(encoding: str) -> Callable[[Survey], Iterator[Noticed]]:
         found = [entry for entry in survey.entries if entry.caption.encoding == encoding]
         if found:
             preview = _short(found[0].caption.text)
-            yield Noticed(files=tuple(map(_caption_name, found)), details={"preview": preview})
+            details: dict[str, object] = {"preview": preview, "encoding": encoding}
+            names = tuple(dict.fromkeys(map(_file_name, found)))
+            yield Noticed(files=names, details=details)
 
     return detect
 
 
+def encoded_otherwise(survey: Survey) -> Iterator[Noticed]:
+    """Find caption files in any encoding that is not Unicode's own."""
+    found = {entry.caption.encoding for entry in survey.entries}
+    for encoding in sorted(found - {"", "utf-8", "utf-8-sig", "utf-16"}):
+        yield from encoded(encoding)(survey)
+
+
 def garbled(survey: Survey) -> Iterator[Noticed]:
     """Find captions that were once read in the wrong encoding, and show how they can be mended."""
-    found = [(e, mended) for e in survey.entries if (mended := e.caption.mended)]
-    if found:
+    ways: dict[tuple[str, str], list[tuple[Entry, Mended]]] = {}
+    for each in survey.entries:
+        if (mended := each.caption.mended) is not None:
+            ways.setdefault((mended.written, mended.read), []).append((each, mended))
+    for found in ways.values():
         entry, mended = found[0]
         details: dict[str, object] = {
             "written": mended.written,
@@ -111,9 +132,20 @@ def rivals(survey: Survey) -> Iterator[Noticed]:
         caption = entry.caption
         for other in caption.rivals:
             assert caption.file is not None
-            found.setdefault((caption.file.suffix, other.suffix), []).append(entry)
+            found.setdefault(_endings(caption.file, other), []).append(entry)
     for (used, ignored), entries in found.items():
         yield from noticed(entries, used=used, ignored=ignored)
+
+
+def _endings(used: Path, ignored: Path) -> tuple[str, str]:
+    """Return what two files of one name differ in: their endings, else how they are composed."""
+    if used.suffix != ignored.suffix:
+        return used.suffix, ignored.suffix
+    return _with_form(used), _with_form(ignored)
+
+
+def _with_form(file: Path) -> str:
+    return f"{file.suffix} ({'NFC' if file.name == composed(file.name) else 'NFD'})"
 
 
 def over_metadata(survey: Survey) -> Iterator[Noticed]:
@@ -123,10 +155,13 @@ def over_metadata(survey: Survey) -> Iterator[Noticed]:
 
 def lines_unused(survey: Survey) -> Iterator[Noticed]:
     """Find caption files of which only the first line counts."""
-    if not survey.aim.wildcards:
-        found = [entry for entry in survey.entries if entry.caption.further_lines]
-        if found:
-            yield Noticed(files=tuple(map(_caption_name, found)), details={})
+    found = [
+        entry
+        for entry in survey.entries
+        if entry.caption.further_lines and not entry.rules(survey.aim).wildcards
+    ]
+    if found:
+        yield Noticed(files=tuple(map(_caption_name, found)), details={})
 
 
 def alone(survey: Survey) -> Iterator[Noticed]:
@@ -147,9 +182,13 @@ def trigger_missing(survey: Survey) -> Iterator[Noticed]:
     lacking = (
         entry
         for entry, prompt in zip(survey.entries, survey.prompts, strict=True)
-        if prompt and prompt != entry.caption.text and entry.trigger(survey.aim)
+        if prompt and entry.trigger(survey.aim) and prompt != _without_trigger(entry, survey)
     )
     yield from noticed(lacking, trigger=trigger)
+
+
+def _without_trigger(entry: Entry, survey: Survey) -> str:
+    return plain_prompt(entry.caption.text, replace(entry.rules(survey.aim), trigger=""))
 
 
 def trigger_unnamed(survey: Survey) -> Iterator[Noticed]:
@@ -160,14 +199,33 @@ def trigger_unnamed(survey: Survey) -> Iterator[Noticed]:
 
 
 def common_tag(survey: Survey) -> str:
-    """Return the tag that most captions begin with, "" where there is no such tag."""
+    """Return the tag, or the words of it, that most captions begin with, "" where there are none.
+
+    Words that captions of any picture begin with, such as "a photo of", are none to call it by.
+    """
     taught = [entry for entry in survey.entries if not entry.subset.source.regularisation]
     texts = [entry.caption.text for entry in taught if entry.caption.text]
-    counted = Counter(text.partition(",")[0].strip() for text in texts)
-    for tag, count in counted.most_common(1):
-        if len(texts) > 1 and count >= _COMMON * len(texts):
-            return tag
-    return ""
+    if len(texts) < 2:
+        return ""
+    tags = [text.partition(",")[0].split() for text in texts]
+    words = _common_beginning([[word.casefold() for word in tag] for tag in tags])
+    if _OPENING.issuperset(words):
+        return ""
+    length = len(words)
+    return next(" ".join(t[:length]) for t in tags if [w.casefold() for w in t[:length]] == words)
+
+
+def _common_beginning(tags: Sequence[Sequence[str]]) -> list[str]:
+    """Return the longest run of words that most of the tags begin with."""
+    words: list[str] = []
+    left = tags
+    while True:
+        counted = Counter(tag[len(words)] for tag in left if len(tag) > len(words))
+        word, count = next(iter(counted.most_common(1)), ("", 0))
+        if count < _COMMON * len(tags):
+            return words
+        left = [tag for tag in left if len(tag) > len(words) and tag[len(words)] == word]
+        words.append(word)
 
 
 def strange(survey: Survey) -> Iterator[Noticed]:
@@ -178,9 +236,9 @@ def strange(survey: Survey) -> Iterator[Noticed]:
         if tokens.spelled >= _SPELLED
     ]
     if found:
-        entry, tokens = found[0]
-        text = entry.prompt(survey.aim)
-        yield from noticed((entry for entry, _ in found), preview=_short(text), tokens=tokens.count)
+        _, tokens = found[0]
+        preview = _short(tokens.text)
+        yield from noticed((entry for entry, _ in found), preview=preview, tokens=tokens.count)
 
 
 def too_long(survey: Survey) -> Iterator[Noticed]:
@@ -216,6 +274,14 @@ def _caption_name(entry: Entry) -> str:
     """Return the name of an entry's caption file, or its own where a table holds its caption."""
     file = entry.caption.file
     return entry.subset.told(file) if file else entry.name
+
+
+def _file_name(entry: Entry) -> str:
+    """Return the name of the file that an entry's caption is in, be it a table."""
+    table = entry.subset.metadata.file
+    if entry.caption.origin == "row" and table is not None:
+        return entry.subset.told(table)
+    return _caption_name(entry)
 
 
 def _short(text: str) -> str:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from loraloom.data.checks.check import Noticed, noticed
 from loraloom.data.goals import Goal
-from loraloom.data.listing import composed
+from loraloom.data.listing import composed, is_spelled
+from loraloom.data.order import MOST_USES
 from loraloom.data.survey import Entry, Survey
 
 _UNEVEN = 4
@@ -18,6 +19,25 @@ def nothing_left(survey: Survey) -> Iterator[Noticed]:
     """Tell where no picture can be used."""
     if not any(entry.look.picture for entry in survey.entries):
         yield from noticed(survey.entries)
+
+
+def nothing_taught(survey: Survey) -> Iterator[Noticed]:
+    """Tell where only pictures of a class can be used, so that nothing is learnt."""
+    seen = [entry for entry in survey.entries if entry.look.picture]
+    if seen and all(entry.subset.source.regularisation for entry in seen):
+        yield Noticed(files=(), details={"folder": _folders(survey)})
+
+
+def epoch_long(survey: Survey) -> Iterator[Noticed]:
+    """Tell where an epoch has more uses than an order can hold."""
+    for regularisation in (False, True):
+        uses = sum(
+            entry.subset.repeats
+            for entry in survey.entries
+            if entry.subset.source.regularisation == regularisation
+        )
+        if uses > MOST_USES:
+            yield Noticed(files=(), details={"uses": f"{uses:,}", "most": f"{MOST_USES:,}"})
 
 
 def too_few(survey: Survey) -> Iterator[Noticed]:
@@ -58,6 +78,15 @@ def taken_apart(survey: Survey) -> Iterator[Noticed]:
     )
 
 
+def not_spelled(survey: Survey) -> Iterator[Noticed]:
+    """Find names whose bytes are no letters, with the folders that they are in."""
+    yield from noticed(
+        entry
+        for entry in survey.entries
+        if not all(is_spelled(_inside(file, entry)) for file in _files(entry))
+    )
+
+
 def capital_endings(survey: Survey) -> Iterator[Noticed]:
     """Find endings in capitals, which some trainers do not see."""
     yield from noticed(
@@ -83,14 +112,16 @@ def _files(entry: Entry) -> tuple[Path, ...]:
     return (entry.path, *((caption.file,) if caption.file else ()), *caption.rivals)
 
 
+def _inside(file: Path, entry: Entry) -> str:
+    return str(file.relative_to(entry.subset.source.folder))
+
+
 def _counted(survey: Survey, is_off: Callable[[int, Goal], bool]) -> Iterator[Noticed]:
     goal = survey.aim.goal
     taught = [entry for entry in survey.entries if not entry.subset.source.regularisation]
     if goal is not None and is_off(len(taught), goal):
-        sources = (subset.source for subset in survey.subsets)
-        folders = dict.fromkeys(source.label or str(source.folder) for source in sources)
         details: dict[str, object] = {
-            "folder": ", ".join(folders),
+            "folder": _folders(survey),
             "pictures": len(taught),
             "goal": goal.name,
             "least": goal.least,
@@ -98,3 +129,8 @@ def _counted(survey: Survey, is_off: Callable[[int, Goal], bool]) -> Iterator[No
             "high": goal.high,
         }
         yield Noticed(files=(), details=details)
+
+
+def _folders(survey: Survey) -> str:
+    sources = (subset.source for subset in survey.subsets)
+    return ", ".join(dict.fromkeys(source.label or str(source.folder) for source in sources))

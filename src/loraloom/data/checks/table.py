@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from loraloom.data.checks import captions, pictures, sets
+from loraloom.data.checks import captions, masks, pictures, sets
 from loraloom.data.checks.check import Check
 from loraloom.data.finding import Finding
 from loraloom.data.survey import Survey
@@ -33,17 +33,37 @@ CHECKS: Final = (
         detect=captions.faulty("dataset.caption_undecodable"),
     ),
     Check(
+        code="dataset.caption_ambiguous",
+        severity="error",
+        detect=captions.faulty("dataset.caption_ambiguous"),
+    ),
+    Check(
         code="dataset.caption_unreadable",
         severity="error",
         detect=captions.faulty("dataset.caption_unreadable"),
     ),
+    *(
+        Check(code=code, severity="error", detect=masks.faulty(code))
+        for code in (
+            "dataset.masks_unreadable",
+            "dataset.mask_missing",
+            "dataset.mask_twice",
+            "dataset.mask_shared",
+            "dataset.mask_unreadable",
+            "dataset.mask_size",
+            "dataset.mask_empty",
+        )
+    ),
     Check(code="dataset.nothing_left", severity="error", detect=sets.nothing_left),
+    Check(code="dataset.only_regularisation", severity="error", detect=sets.nothing_taught),
+    Check(code="dataset.epoch_long", severity="error", detect=sets.epoch_long),
     Check(
         code="dataset.picture_too_large",
         severity="warning",
         detect=pictures.faulty("dataset.picture_too_large"),
     ),
     Check(code="dataset.picture_enlarged_much", severity="warning", detect=pictures.enlarged_much),
+    Check(code="dataset.picture_cut", severity="warning", detect=pictures.cut),
     Check(code="dataset.picture_blurred", severity="warning", detect=pictures.blurred),
     Check(code="dataset.picture_alike", severity="warning", detect=pictures.alike),
     Check(code="dataset.picture_animated", severity="warning", detect=pictures.animated),
@@ -53,7 +73,7 @@ CHECKS: Final = (
     Check(code="dataset.caption_from_trigger", severity="warning", detect=captions.from_trigger),
     Check(code="dataset.caption_garbled", severity="warning", detect=captions.garbled),
     Check(code="dataset.caption_damaged", severity="warning", detect=captions.damaged),
-    Check(code="dataset.caption_encoding", severity="warning", detect=captions.encoded("cp949")),
+    Check(code="dataset.caption_encoding", severity="warning", detect=captions.encoded_otherwise),
     Check(code="dataset.caption_utf16", severity="warning", detect=captions.encoded("utf-16")),
     Check(code="dataset.caption_rivals", severity="warning", detect=captions.rivals),
     Check(code="dataset.caption_over_metadata", severity="warning", detect=captions.over_metadata),
@@ -63,6 +83,7 @@ CHECKS: Final = (
     Check(code="dataset.caption_long", severity="warning", detect=captions.too_long),
     Check(code="dataset.too_few", severity="warning", detect=sets.too_few),
     Check(code="dataset.uneven", severity="warning", detect=sets.uneven),
+    Check(code="dataset.names_bytes", severity="warning", detect=sets.not_spelled),
     Check(code="dataset.names_one", severity="warning", detect=sets.one_name),
     Check(code="dataset.few", severity="note", detect=sets.few),
     Check(code="dataset.too_many", severity="note", detect=sets.too_many),
@@ -79,7 +100,12 @@ CHECKS: Final = (
 
 
 def examine(survey: Survey) -> tuple[Finding, ...]:
-    """Return all that is to be told of a training folder, the gravest first."""
+    """Return all that is to be told of a training folder, the gravest first.
+
+    What is wrong with a table comes before what it leaves without a caption.
+    """
     found = [finding for check in CHECKS for finding in check.findings(survey)]
     order = {"error": 0, "warning": 1, "note": 2}
-    return tuple(sorted((*found, *survey.remarks), key=lambda each: order[each.severity]))
+    grave = [each for each in survey.remarks if each.severity == "error"]
+    every = (*grave, *found, *(each for each in survey.remarks if each not in grave))
+    return tuple(sorted(every, key=lambda each: order[each.severity]))

@@ -57,6 +57,17 @@ class Family:
         ]
         return bool(agree) and all(agree)
 
+    def is_published(self, weights: Mapping[Site, tuple[int | None, ...]]) -> bool:
+        """Whether a published model of the family has all these weights, in these shapes."""
+        parts: dict[str, dict[Site, tuple[int | None, ...]]] = {}
+        for site, shape in weights.items():
+            parts.setdefault(site.part, {})[site] = shape
+        networks = {part: self.network(part) for part in parts}
+        return all(
+            network is not None and network.is_published(parts[part])
+            for part, network in networks.items()
+        )
+
     def names_in(
         self,
         names: Collection[str],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from loraloom.formats.naming import published
 from loraloom.formats.naming.clip import CLIP, HIDDEN, ROOT
 from loraloom.formats.naming.family import Family
 from loraloom.formats.naming.flux_transformer import FLUX_NATIVE, FLUX_TRANSFORMER
@@ -20,6 +21,7 @@ FLUX: Final = Family(
             dotted_prefixes=("diffusion_model", ""),
             native=FLUX_NATIVE,
             is_natively_trained=True,
+            published=published.FLUX_TRANSFORMERS,
         ),
         Network(
             part="text_encoder",
@@ -29,6 +31,7 @@ FLUX: Final = Family(
             root=ROOT,
             is_rootless=True,
             width=Width(768, HIDDEN),
+            published=(published.CLIP_L,),
         ),
         # kohya counts T5 third, as in Stable Diffusion 3; OneTrainer counts it second.
         Network(
@@ -36,6 +39,7 @@ FLUX: Final = Family(
             grammar=T5,
             prefixes=("lora_te3", "lora_te2"),
             dotted_prefixes=("text_encoders.t5xxl.transformer",),
+            published=(published.T5_XXL,),
         ),
     ),
     base_model_version="flux1",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import final
 
 from loraloom.adapters.site import Site
 from loraloom.formats.naming.grammar import Grammar
+from loraloom.formats.naming.published import Known, Published
 from loraloom.formats.naming.renaming import Renaming, Spelling
 
 
@@ -37,6 +39,7 @@ class Network:
     dotted names have, and kohya's if the trainer runs the authors' code (`is_natively_trained`).
     `root` is a first level that files have nevertheless where the live network lacks it
     (`is_rootless`, as in transformers 5); names without it are read as if it were there.
+    `published` are the networks of published models.
     """
 
     part: str
@@ -48,6 +51,7 @@ class Network:
     root: str = ""
     is_rootless: bool = False
     width: Width | None = None
+    published: tuple[Published, ...] = ()
 
     @cached_property
     def own(self) -> Renaming:
@@ -72,9 +76,16 @@ class Network:
             return self.own
         return self.native
 
+    def is_published(self, weights: Mapping[Site, Known]) -> bool:
+        """Whether a published model has all these weights of the network, in these shapes."""
+        return any(
+            all(each.has(site, shape) for site, shape in weights.items()) for each in self.published
+        )
+
     def canonical(self, module: str) -> str | None:
         """Return our name of a live module; None if the network has no such module."""
-        return next(filter(self.grammar.knows, (module, self.root + module)), None)
+        names = (module, self.root + module) if self.root else (module,)
+        return next(filter(self.grammar.knows, names), None)
 
     def live(self, module: str) -> str:
         """Return the module's name in the live network."""

@@ -125,6 +125,10 @@ class Renaming:
             return None if counted is None else line.meaning(counted, parameter)
         return line.meaning(numbers, parameter)
 
+    def has(self, name: str, spelling: Spelling) -> bool:
+        """Whether a name is one of theirs, however blocks and layers are counted."""
+        return self._theirs[spelling].find(name) is not None
+
     def holder(
         self, site: Site, spelling: Spelling, numbering: AbstractNumbering | None = None
     ) -> Holder | None:

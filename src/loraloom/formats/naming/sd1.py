@@ -7,6 +7,7 @@ from typing import Final
 from loraloom.formats.naming.clip import CLIP, HIDDEN, ROOT
 from loraloom.formats.naming.family import Family
 from loraloom.formats.naming.network import Network, Width
+from loraloom.formats.naming.published import CLIP_L, PLAYGROUND_CLIP, PLAYGROUND_UNET, UNET_1
 from loraloom.formats.naming.unet import CONTEXT, UNET, UNET_LDM
 
 SD1: Final = Family(
@@ -19,6 +20,7 @@ SD1: Final = Family(
             dotted_prefixes=("diffusion_model", ""),
             native=UNET_LDM,
             width=Width(768, CONTEXT),
+            published=(UNET_1, PLAYGROUND_UNET),
         ),
         # diffusers' own converter says lora_te1 whatever the family.
         Network(
@@ -29,6 +31,7 @@ SD1: Final = Family(
             root=ROOT,
             is_rootless=True,
             width=Width(768, HIDDEN),
+            published=(CLIP_L, PLAYGROUND_CLIP),
         ),
     ),
     base_model_version="sd_v1",

@@ -10,6 +10,7 @@ from typing import Final
 from loraloom.formats.naming.clip import CLIP, HIDDEN, ROOT
 from loraloom.formats.naming.family import Family
 from loraloom.formats.naming.network import Network, Width
+from loraloom.formats.naming.published import CLIP_H, UNET_2
 from loraloom.formats.naming.unet import CONTEXT, UNET, UNET_LDM
 
 SD2: Final = Family(
@@ -22,6 +23,7 @@ SD2: Final = Family(
             dotted_prefixes=("diffusion_model", ""),
             native=UNET_LDM,
             width=Width(1024, CONTEXT),
+            published=(UNET_2,),
         ),
         Network(
             part="text_encoder",
@@ -31,6 +33,7 @@ SD2: Final = Family(
             root=ROOT,
             is_rootless=True,
             width=Width(1024, HIDDEN),
+            published=(CLIP_H,),
         ),
     ),
     base_model_version="sd_v2",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from loraloom.formats.naming import published
 from loraloom.formats.naming.clip import CLIP_WITH_PROJECTION, HIDDEN, ROOT
 from loraloom.formats.naming.family import Family
 from loraloom.formats.naming.network import Network, Width
@@ -20,6 +21,7 @@ SD3: Final = Family(
             dotted_prefixes=("diffusion_model", ""),
             native=SD3_NATIVE,
             is_natively_trained=True,
+            published=published.SD3_TRANSFORMERS,
         ),
         Network(
             part="text_encoder",
@@ -28,6 +30,7 @@ SD3: Final = Family(
             dotted_prefixes=("text_encoders.clip_l.transformer",),
             root=ROOT,
             width=Width(768, HIDDEN),
+            published=(published.CLIP_L_WITH_PROJECTION,),
         ),
         Network(
             part="text_encoder_2",
@@ -36,12 +39,14 @@ SD3: Final = Family(
             dotted_prefixes=("text_encoders.clip_g.transformer",),
             root=ROOT,
             width=Width(1280, HIDDEN),
+            published=(published.CLIP_G,),
         ),
         Network(
             part="text_encoder_3",
             grammar=T5,
             prefixes=("lora_te3",),
             dotted_prefixes=("text_encoders.t5xxl.transformer",),
+            published=(published.T5_XXL,),
         ),
     ),
     base_model_version="sd3",

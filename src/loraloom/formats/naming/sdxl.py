@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from loraloom.formats.naming import published
 from loraloom.formats.naming.clip import CLIP, CLIP_WITH_PROJECTION, HIDDEN, ROOT
 from loraloom.formats.naming.family import Family
 from loraloom.formats.naming.network import Network, Width
@@ -20,6 +21,7 @@ SDXL: Final = Family(
             native=UNET_XL_LDM,
             is_natively_trained=True,
             width=Width(2048, CONTEXT),
+            published=(published.UNET_XL, published.UNET_REFINER),
         ),
         Network(
             part="text_encoder",
@@ -29,6 +31,7 @@ SDXL: Final = Family(
             root=ROOT,
             is_rootless=True,
             width=Width(768, HIDDEN),
+            published=(published.CLIP_L,),
         ),
         Network(
             part="text_encoder_2",
@@ -37,6 +40,7 @@ SDXL: Final = Family(
             dotted_prefixes=("text_encoders.clip_g.transformer",),
             root=ROOT,
             width=Width(1280, HIDDEN),
+            published=(published.CLIP_G,),
         ),
     ),
     base_model_version="sdxl_base_v1-0",

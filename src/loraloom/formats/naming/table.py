@@ -28,13 +28,14 @@ def family_of(sites: Iterable[Site]) -> str:
 def families_of(weights: Mapping[Site, tuple[int | None, ...]]) -> tuple[str, ...]:
     """Return the names of the families that weights can be of, told by their names and shapes.
 
-    Names leave several where their networks are built alike: Stable Diffusion 1, 2 and XL. These
-    differ by the columns of some weights; where such are among `weights`, and fit some of the
-    families, only those are left. A model of no published width leaves all.
+    Names leave several where their networks are built alike: Stable Diffusion 1, 2 and XL. If
+    published models of some have all the `weights`, only those are left; else those whose published
+    width is that of weights which tell it. A model of no published width leaves all.
     """
     families = [family for family in FAMILIES.values() if all(map(family.knows, weights))]
+    published = [family for family in families if family.is_published(weights)]
     fitting = [family for family in families if family.fits(weights)]
-    return tuple(family.name for family in fitting or families)
+    return tuple(family.name for family in published or fitting or families)
 
 
 def family_told(metadata: Mapping[str, str]) -> str:

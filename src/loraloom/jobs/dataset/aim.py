@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Final, final
 
 from loraloom.adapters.site import Site
@@ -12,10 +11,10 @@ from loraloom.data.bucket import Bucketing
 from loraloom.data.goals import Goal
 from loraloom.data.options import DataOptions
 from loraloom.data.survey import Aim
-from loraloom.data.tokens import LIMIT, TokenCounter, Tokens, tokens_of
+from loraloom.data.tokens import LIMIT, TokenCounter, estimated_spans, token_counter
 from loraloom.errors import UsageError
 from loraloom.jobs.base_check import check_base
-from loraloom.jobs.seeing import rules_of
+from loraloom.jobs.seeing import masking_of, rules_of, with_settings
 from loraloom.models.geometry import Geometry
 from loraloom.models.prompt_window import PromptWindow, read_prompt_window
 
@@ -50,10 +49,10 @@ class AimedBase:
         """What the sides of its pictures are multiples of."""
         return self.geometry.resolution_step if self.geometry else STEP
 
-    @property
-    def tokens(self) -> TokenCounter | None:
-        """What counts the tokens of a prompt, None where they can only be estimated."""
-        return partial(_tokens, self.window) if self.window else None
+    def tokens(self, *, weighted: bool = False) -> TokenCounter:
+        """Return what counts the tokens of a prompt; without a window it estimates them."""
+        spell = self.window.spans if self.window else estimated_spans
+        return token_counter(spell, self.token_limit, weighted=weighted)
 
     @property
     def token_limit(self) -> int:
@@ -77,18 +76,25 @@ def aimed_base(name: str | None) -> AimedBase:
     )
 
 
-def aim_of(data: DataOptions, base: AimedBase | None, *, goal: Goal | None = None) -> Aim:
-    """Return what pictures are to be trained for; without a base, sizes may not be known."""
+def aim_of(
+    data: DataOptions, base: AimedBase | None, *, goal: Goal | None = None, weighted: bool = False
+) -> Aim:
+    """Return what pictures are to be trained for; without a base, sizes may not be known.
+
+    `weighted` takes "(a:1.2)" in captions for a weight.
+    """
     side = base.resolution if base else None
+    known = base or AimedBase()
     return Aim(
         trigger=(data.trigger or "").strip(),
         resolution=data.resolution or ((side, side) if side else None),
         goal=goal,
         most_enlarged=data.max_enlargement,
-        wildcards=data.enable_wildcard,
-        rules=rules_of(data),
-        tokens=base.tokens if base else None,
-        token_limit=base.token_limit if base else LIMIT,
+        rules=lambda source: rules_of(with_settings(data, source.settings)),
+        masking=lambda source: masking_of(with_settings(data, source.settings)),
+        tokens=known.tokens(weighted=weighted),
+        weighted=weighted,
+        token_limit=known.token_limit,
         bucketing=bucketing_of(data, base) if base else None,
     )
 
@@ -112,7 +118,3 @@ def bucketing_of(data: DataOptions, base: AimedBase) -> Bucketing:
         by_shape=data.enable_bucket,
         no_upscale=data.bucket_no_upscale,
     )
-
-
-def _tokens(window: PromptWindow, prompt: str) -> Tokens:
-    return tokens_of(prompt, window.spans(prompt), window.limit)

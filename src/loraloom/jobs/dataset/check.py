@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from loraloom.data.options import DataOptions
 from loraloom.data.survey import Survey
 from loraloom.events import Event, Examined, Finished, Saved
 from loraloom.jobs.dataset.aim import aim_of, aimed_base
-from loraloom.jobs.dataset.fix import check_destination, write_copy
+from loraloom.jobs.dataset.fix import check_destination, record_of, write_copy
 from loraloom.jobs.dataset.looking import find_everywhere, look
 from loraloom.jobs.dataset.options import CheckOptions as CheckOptions
 from loraloom.jobs.dataset.options import goal_named
@@ -21,6 +22,7 @@ from loraloom.jobs.dataset.report import report
 from loraloom.jobs.dataset.sources import name_sources, regularisation_sources, source_like
 from loraloom.jobs.dataset.steps import Steps
 from loraloom.jobs.keys import keys_of
+from loraloom.jobs.ledger import Ledger
 
 
 def check(options: CheckOptions, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
@@ -34,18 +36,20 @@ def check(options: CheckOptions, stop: Callable[[], bool] = lambda: False) -> It
     named = name_sources(options.sources(), source_like(options.data))
     yield from named.notes
     sources = (*named.sources, *regularisation_sources(options.data))
+    record = _record(options)
     if options.fix is not None:
-        folders = (source.folder for source in sources)
-        check_destination(options.fix, tuple(folders), overwrite=options.overwrite)
+        folders = tuple(source.folder for source in sources)
+        check_destination(options.fix, folders, overwrite=options.overwrite, record=record)
     base = aimed_base(options.model)
-    aim = aim_of(options.data, base, goal=goal_named(options.goal))
+    keep_alpha = options.keep_alpha or options.data.alpha_mask  # they are masks
+    aim = aim_of(
+        options.data,
+        base,
+        goal=goal_named(options.goal),
+        weighted=options.weighted_captions,
+    )
     subsets, findings = find_everywhere(sources, options.data.caption_extension)
-    survey: Survey | None = None
-    for step in look(subsets, findings, aim, options.data.caption_extension, stop):
-        if isinstance(step, Survey):
-            survey = step
-        else:
-            yield step
+    survey = yield from look(subsets, findings, aim, options.data.caption_extension, stop)
     interrupted = bool(subsets) and survey is None
     written: list[Path] = []
     if not interrupted:
@@ -55,12 +59,12 @@ def check(options: CheckOptions, stop: Callable[[], bool] = lambda: False) -> It
             findings,
             places=[str(place) for place in options.sources()],
             given=_given(options.data, without=named.shared),
-            counted_by=base.name if base.tokens else None,
+            base=base,
             steps=Steps(batch_size=options.train_batch_size, epochs=options.max_train_epochs),
-            keep_alpha=options.keep_alpha,
+            keep_alpha=keep_alpha,
         )
         yield Examined(report=told)
-        for event in _fixed(survey, findings, options, stop):
+        for event in _fixed(survey, findings, options, record, stop, keep_alpha=keep_alpha):
             written += [event.path] if isinstance(event, Saved) else []
             yield event if isinstance(event, Event) else Examined(report={**told, "copy": event})
     yield Finished(
@@ -69,6 +73,14 @@ def check(options: CheckOptions, stop: Callable[[], bool] = lambda: False) -> It
         interrupted=interrupted,
         outputs=tuple(written),
     )
+
+
+def _record(options: CheckOptions) -> Ledger | None:
+    """Return the record of the copy, None where none is asked for."""
+    if options.fix is None:
+        return None
+    places = map(os.path.abspath, options.sources())
+    return record_of(options.fix, *places, options.keep_alpha, overwrite=options.overwrite)
 
 
 def _given(data: DataOptions, *, without: Container[str]) -> dict[str, Any]:
@@ -85,15 +97,19 @@ def _fixed(
     survey: Survey | None,
     findings: Sequence[Finding],
     options: CheckOptions,
+    record: Ledger | None,
     stop: Callable[[], bool],
+    *,
+    keep_alpha: bool,
 ) -> Iterator[Event | Mapping[str, Any]]:
     """Write the repaired copy where one is asked for and there is anything to copy."""
-    if survey is not None and options.fix is not None:
+    if survey is not None and options.fix is not None and record is not None:
         yield from write_copy(
             survey,
             findings,
             options.fix,
+            record=record,
             places=options.sources(),
-            keep_alpha=options.keep_alpha,
+            keep_alpha=keep_alpha,
             stop=stop,
         )

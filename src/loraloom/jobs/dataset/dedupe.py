@@ -7,11 +7,13 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from loraloom.data.caption_files import EXTENSIONS, caption_files
 from loraloom.data.duplicates import Redundant, redundant
+from loraloom.data.listing import composed, list_folder
 from loraloom.data.survey import Aim, Entry, Survey
 from loraloom.errors import OutputError
 from loraloom.events import Event, Examined, Finished, Saved
@@ -37,12 +39,7 @@ def dedupe(options: DedupeOptions, stop: Callable[[], bool] = lambda: False) -> 
     if output is not None:
         folders = [subset.source.folder for subset in subsets]
         check_destination(output, folders, overwrite=options.overwrite)
-    survey: Survey | None = None
-    for step in look(subsets, remarks, Aim(), options.place.caption_extension, stop):
-        if isinstance(step, Survey):
-            survey = step
-        else:
-            yield step
+    survey = yield from look(subsets, remarks, Aim(), options.place.caption_extension, stop)
     if survey is not None:
         found = [each for group in survey.alike for each in redundant(group)]
         if output is not None and found:
@@ -72,15 +69,18 @@ def _told(entry: Entry) -> dict[str, Any]:
 def _move(survey: Survey, found: Sequence[Redundant], output: Path) -> Path:
     """Move what is redundant; return the record of where it was, which is written first."""
     leaving = [entry for each in found for entry in each.others]
-    users = Counter(entry.caption.file for entry in survey.entries)
-    users.subtract(Counter(entry.caption.file for entry in leaving))
+    users = Counter(file for entry in survey.entries for file in _captions(entry))
+    users.subtract(Counter(file for entry in leaving for file in _captions(entry)))
     moves: dict[Path, Path] = {}
     for entry in leaving:
         target = _free(output, entry, set(moves.values()))
         moves[entry.path] = target
-        caption = entry.caption.file
-        if caption is not None and not users[caption]:
-            moves[caption] = target.with_suffix(caption.suffix)
+        for name in entry.subset.further.get(entry.path, ()):
+            moves[name] = _numbered(target.with_name(name.name), set(moves.values()))
+        for caption in _captions(entry):
+            if not users[caption]:
+                whose = next((path for path in moves if _belongs(caption, path)), entry.path)
+                moves[caption] = moves[whose].with_suffix(caption.suffix)
     record = output / MOVED
     earlier: dict[str, str] = {}
     if record.exists():
@@ -91,15 +91,46 @@ def _move(survey: Survey, found: Sequence[Redundant], output: Path) -> Path:
     try:
         for source, target in moves.items():
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(source, target)
+            _put(source, target, moves)
     except OSError as error:
         raise OutputError("output.unwritable", path=output, reason=error) from error
     return record
 
 
+def _put(source: Path, target: Path, moves: Mapping[Path, Path]) -> None:
+    """Move a file; a link is made anew, so that it still leads to its file wherever that is."""
+    if not source.is_symlink():
+        shutil.move(source, target)
+        return
+    file = Path(os.path.realpath(source))
+    places = {Path(os.path.realpath(path.parent), path.name): moves[path] for path in moves}
+    target.symlink_to(os.path.abspath(places.get(file, file)))
+    source.unlink()
+
+
+def _captions(entry: Entry) -> tuple[Path, ...]:
+    """Return the caption files of a picture, those of its further names among them."""
+    own = entry.caption
+    files = [*([own.file] if own.file else ()), *own.rivals]
+    for name in entry.subset.further.get(entry.path, ()):
+        extensions = entry.subset.caption_extensions or EXTENSIONS
+        beside = caption_files(list_folder(name.parent), extensions)
+        files += beside.get(composed(name.stem), ())
+    return tuple(dict.fromkeys(files))
+
+
+def _belongs(caption: Path, picture: Path) -> bool:
+    """Tell whether a caption file lies beside a picture and has its name."""
+    same = os.path.realpath(caption.parent) == os.path.realpath(picture.parent)
+    return same and composed(caption.stem) == composed(picture.stem)
+
+
 def _free(output: Path, entry: Entry, taken: set[Path]) -> Path:
     """Return where a picture is moved to: its own place, with a number where that is taken."""
-    own = output / entry.path.relative_to(entry.subset.source.folder)
+    return _numbered(output / entry.path.relative_to(entry.subset.source.folder), taken)
+
+
+def _numbered(own: Path, taken: set[Path]) -> Path:
     number, target = 1, own
     while target in taken or target.exists():
         number += 1

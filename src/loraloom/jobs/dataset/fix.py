@@ -4,27 +4,36 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from loraloom.data.finding import Finding
-from loraloom.data.repair import Kept, LeftOut, plan_copy, png, repaired
+from loraloom.data.repair import Kept, LeftOut, original, plan_copy, png, repaired
 from loraloom.data.survey import Survey
 from loraloom.errors import OutputError, UsageError
 from loraloom.events import Advanced, Event, PhaseStarted, Saved, Warned
 from loraloom.jobs.dataset.file import SUFFIX
+from loraloom.jobs.ledger import Ledger, key_of
 from loraloom.jobs.toml import literal
 from loraloom.text import LANGUAGES, say
+
+RECORD: Final = "copying.jsonl"
+"""The file in a copy that is not whole yet, by which it can be taken up."""
 
 REPORT: Final = "repairs.json"
 """The file in the copy that tells what was repaired and what was left out."""
 
 
-def check_destination(destination: Path, places: Sequence[Path], *, overwrite: bool) -> None:
-    """Refuse a destination that is not empty, or that would mix the copy with what is copied."""
+def check_destination(
+    destination: Path, places: Sequence[Path], *, overwrite: bool, record: Ledger | None = None
+) -> None:
+    """Refuse a destination that is not empty, or that would mix the copy with what is copied.
+
+    One that holds the begun `record` of the very work that is to be done is taken up.
+    """
     real = destination.resolve()
     for place in places:
         source = place.resolve()
@@ -32,7 +41,8 @@ def check_destination(destination: Path, places: Sequence[Path], *, overwrite: b
             raise UsageError("fix.same_folder", destination=destination, source=place)
     if destination.exists() and not destination.is_dir():
         raise OutputError("fix.not_folder", path=destination)
-    if destination.is_dir() and any(destination.iterdir()) and not overwrite:
+    is_begun = record is not None and record.is_begun()
+    if destination.is_dir() and any(destination.iterdir()) and not (overwrite or is_begun):
         raise OutputError("fix.not_empty", path=destination)
 
 
@@ -41,30 +51,43 @@ def write_copy(
     findings: Sequence[Finding],
     destination: Path,
     *,
+    record: Ledger,
     places: Sequence[Path],
     keep_alpha: bool,
     stop: Callable[[], bool],
 ) -> Iterator[Event | Mapping[str, Any]]:
     """Write the repaired copy and its report; yield progress, and the summary of a whole copy.
 
-    Nothing is written where nothing could be kept. If asked to stop, the copy is left without its
-    report, which is written last.
+    Nothing is written where nothing could be kept. If asked to stop, or killed, the copy is left
+    without its report, which is written last, and with its `record`, by which it can be taken up.
     """
     kept, left_out = plan_copy(survey, keep_alpha=keep_alpha)
     if not kept:
         yield Warned(code="fix.nothing_left", details={"count": len(left_out)})
         return
     yield PhaseStarted(phase="fix", total=len(kept))
-    for done, each in enumerate(kept, start=1):
-        try:
-            _write(each, destination, keep_alpha=keep_alpha)
-        except OSError as error:
-            raise OutputError("output.unwritable", path=destination, reason=error) from error
-        yield Advanced(phase="fix", done=done)
-        if stop():
-            return
-    written = [*_dataset_files(kept, destination, places), destination / REPORT]
-    _write_text(written[-1], _report(kept, left_out, findings, places))
+    contents = {
+        **_dataset_files(kept, destination, places),
+        REPORT: _report(kept, left_out, findings, places),
+    }
+    with record.held():
+        files: list[str] = []
+        outcomes: Counter[str] = Counter()
+        for done, each in enumerate(kept, start=1):
+            for name, key, make in _files(each, keep_alpha=keep_alpha):
+                files.append(name)
+                outcomes[record.put(name, key, make)] += 1
+            yield Advanced(phase="fix", done=done)
+            if stop():
+                return
+        record.drop_others([*files, *contents])
+        for name, text in contents.items():
+            outcomes[record.put(name, key_of(text), lambda text=text: text)] += 1
+        record.close()
+    if outcomes["edited"]:
+        details = {"count": outcomes["edited"], "folder": destination}
+        yield Warned(code="preprocess.edited", details=details)
+    written = [destination / name for name in contents]
     for path in written:
         yield Saved(path=path, what="copy")
     yield {
@@ -76,15 +99,24 @@ def write_copy(
     }
 
 
-def _write(kept: Kept, destination: Path, *, keep_alpha: bool) -> None:
-    target = destination / kept.target
-    target.parent.mkdir(parents=True, exist_ok=True)
+def record_of(destination: Path, *made_of: object, overwrite: bool) -> Ledger:
+    """Return the record of a copy that is being written, and of what it is made."""
+    purpose = json.dumps([str(each) for each in made_of])
+    return Ledger(destination, RECORD, purpose=purpose, overwrite=overwrite)
+
+
+def _files(kept: Kept, *, keep_alpha: bool) -> Iterator[tuple[str, str, Callable[[], bytes]]]:
+    """Yield the files of a picture in the copy: name, what they are made of, and their content."""
+    source, target = kept.entry.path, kept.target
+    pixels = original(source)
     if kept.is_decoded:
-        target.write_bytes(png(repaired(kept.entry.path, keep_alpha=keep_alpha)))
+        key = key_of(pixels, f"{kept.changes}")
+        yield str(target), key, lambda: png(repaired(source, keep_alpha=keep_alpha))
     else:
-        shutil.copyfile(kept.entry.path, target)
+        yield str(target), key_of(pixels), lambda: pixels
     if kept.caption:
-        target.with_name(f"{target.stem}.txt").write_text(f"{kept.caption}\n", encoding="utf-8")
+        text = f"{kept.caption}\n".encode()
+        yield str(target.with_name(f"{target.stem}.txt")), key_of(text), lambda: text
 
 
 def _report(
@@ -92,7 +124,7 @@ def _report(
     left_out: Sequence[LeftOut],
     findings: Sequence[Finding],
     places: Sequence[Path],
-) -> str:
+) -> bytes:
     codes = {each.code for each in left_out}
     told = {each.code: each.details for each in findings if each.code in codes}
     content = {
@@ -109,20 +141,15 @@ def _report(
             for code, details in told.items()
         },
     }
-    return json.dumps(content, ensure_ascii=False, indent=2) + "\n"
-
-
-def _write_text(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OutputError("output.unwritable", path=path, reason=error) from error
+    text = json.dumps(content, ensure_ascii=False, indent=2) + "\n"
+    return text.encode("utf-8", "replace")  # folders may have names that are no UTF-8
 
 
 def _dataset_files(
     kept: Sequence[Kept], destination: Path, places: Sequence[Path]
-) -> Iterator[Path]:
-    """Write data set files anew, their folders being those of the copy."""
+) -> Mapping[str, bytes]:
+    """Return data set files anew, their folders being those of the copy."""
+    found: dict[str, bytes] = {}
     tops: dict[Path, Path] = {}
     for each in kept:
         source = each.entry.subset.source.folder
@@ -134,9 +161,8 @@ def _dataset_files(
     for place in places:
         if place.suffix.lower() == SUFFIX:
             content = tomllib.loads(place.read_text(encoding="utf-8-sig"))
-            path = destination / place.name
-            _write_text(path, "\n".join(_lines(content, tops)) + "\n")
-            yield path
+            found[place.name] = ("\n".join(_lines(content, tops)) + "\n").encode()
+    return found
 
 
 def _lines(content: Mapping[str, Any], tops: Mapping[Path, Path]) -> Iterator[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 from loraloom.data.caption_files import extensions_to_read
 from loraloom.data.captions import check_extension
 from loraloom.data.finding import Finding, finding
 from loraloom.data.folders import Subset, find_subsets
+from loraloom.data.identity import counted_once
 from loraloom.data.source import Source
 from loraloom.data.survey import Aim, Survey, take
 from loraloom.errors import DatasetError
@@ -24,14 +25,21 @@ def find_everywhere(
     for source in sources:
         try:
             found, remarks = find_subsets(source)
-            check_extension(found, extensions)
         except DatasetError as error:
-            files = (str(source.folder),)
-            findings.append(finding(error.code, "error", files, **error.details))
+            findings.append(_told(error, source))
         else:
             subsets += found
             findings += remarks
-    return subsets, findings
+    once, again = counted_once(subsets)
+    try:
+        check_extension(once, extensions)
+    except DatasetError as error:
+        return [], [_told(error, once[0].source), *findings, *again]
+    return list(once), [*findings, *again]
+
+
+def _told(error: DatasetError, source: Source) -> Finding:
+    return finding(error.code, "error", (str(source.folder),), **error.details)
 
 
 def look(
@@ -42,16 +50,16 @@ def look(
     stop: Callable[[], bool],
     *,
     phase: str = "look",
-) -> Iterator[Event | Survey]:
-    """Look at the pictures of subsets; yield progress, and the survey unless stopped."""
+) -> Generator[Event, None, Survey | None]:
+    """Look at the pictures of subsets; yield progress, and return the survey unless stopped."""
     total = sum(1 for subset in subsets for _ in subset.pictures())
     if not total:
-        return
+        return None
     yield PhaseStarted(phase=phase, total=total)
     for step in take(subsets, remarks, aim, caption_extension=caption_extension):
         if isinstance(step, Survey):
-            yield step
-            return
+            return step
         yield Advanced(phase=phase, done=step)
         if stop():
-            return
+            break
+    return None

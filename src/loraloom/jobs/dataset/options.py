@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import Literal, final
 
 from loraloom.data.goals import GOALS, Goal
-from loraloom.data.options import DataOptions
+from loraloom.data.options import (
+    CAPTION_COLUMN,
+    CAPTION_ENCODING,
+    CAPTION_EXTENSION,
+    RECURSIVE,
+    CaptionEncoding,
+    CaptionExtension,
+    DataOptions,
+)
 from loraloom.data.source import Source
 from loraloom.options import AbstractOptions, option
 
@@ -60,6 +68,12 @@ class CheckOptions(AbstractOptions):
         ge=1,
         le=10**6,
     )
+    weighted_captions: bool = option(
+        False,
+        en="Take (word:1.2) in captions for a weight when tokens are counted, as the training "
+        "does with this option.",
+        ko="토큰을 셀 때 캡션의 (단어:1.2)를 가중치로 읽습니다. 이 옵션을 켠 학습과 같습니다.",
+    )
     fix: Path | None = option(
         None,
         en="New folder that receives a copy with all safe repairs done and the unusable left "
@@ -94,27 +108,18 @@ class PlaceOptions(AbstractOptions):
         aliases=("train_data_dir", "data"),
         min_length=1,
     )
-    recursive: bool = option(
-        False,
-        en="Take the pictures of all folders below as well.",
-        ko="하위 폴더 전체의 이미지도 씁니다.",
-    )
-    caption_extension: str | None = option(
-        None,
-        en="Extension of the caption files; without it, .txt before .caption.",
-        ko="캡션 파일의 확장자. 지정하지 않으면 .txt, .caption 순서로 찾습니다.",
-    )
-    caption_column: str | None = option(
-        None,
-        en="Column of metadata.jsonl or metadata.csv that holds the captions.",
-        ko="metadata.jsonl이나 metadata.csv에서 캡션이 있는 열.",
-        min_length=1,
-    )
+    recursive: bool = RECURSIVE
+    caption_extension: CaptionExtension = CAPTION_EXTENSION
+    caption_column: str | None = CAPTION_COLUMN
+    caption_encoding: CaptionEncoding | None = CAPTION_ENCODING
 
     def like(self) -> Source:
         """Return how a folder is to be read."""
         return Source(
-            folder=self.folders[0], recursive=self.recursive, caption_column=self.caption_column
+            folder=self.folders[0],
+            recursive=self.recursive,
+            caption_column=self.caption_column,
+            caption_encoding=self.caption_encoding,
         )
 
 
@@ -138,6 +143,11 @@ class TagsOptions(AbstractOptions):
     )
     replace: tuple[str, ...] = option(
         (), en="OLD=NEW: one tag in the place of another.", ko="옛것=새것: 태그를 바꿉니다."
+    )
+    allow_empty: bool = option(
+        False,
+        en="Let an edit leave captions without a word.",
+        ko="편집으로 아무 말도 남지 않는 캡션이 생겨도 됩니다.",
     )
     undo: bool = option(
         False,

@@ -5,16 +5,21 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
+from loraloom.data.caption_weights import weighted_pieces
 from loraloom.data.checks.captions import common_tag
 from loraloom.data.finding import Finding
 from loraloom.data.folders import Subset
 from loraloom.data.repair import plan_copy
 from loraloom.data.survey import Entry, Survey
+from loraloom.data.tokens import Tokens
 from loraloom.errors import DatasetError
+from loraloom.jobs.dataset.aim import AimedBase
 from loraloom.jobs.dataset.steps import Steps, steps_of
 from loraloom.text import say
+
+_DRAWN: Final = 3
 
 
 def report(
@@ -23,15 +28,16 @@ def report(
     *,
     places: Sequence[str],
     given: Mapping[str, Any],
-    counted_by: str | None,
+    base: AimedBase,
     steps: Steps,
     keep_alpha: bool = False,
 ) -> Mapping[str, Any]:
     """Return everything that a check found; the parts about pictures are left out without any.
 
     `given` are the options of training data that were named, for the commands that come next.
-    `counted_by` names the model whose tokenizer counted, None where tokens are estimates. `repair`
-    tells what a repaired copy would come to.
+    `counted_by` names the base whose tokenizer counted, None where tokens are estimates, and
+    `sized_by` the one whose sizes count, None where those of SD 1.x do. `repair` tells
+    what a repaired copy would come to.
     """
     bad = any(finding.severity == "error" for finding in findings)
     head: dict[str, Any] = {
@@ -41,7 +47,17 @@ def report(
         "exit_code": DatasetError.exit_code if bad else 0,
     }
     if survey is not None:
-        head |= _pictures(survey) | _words(survey, counted_by) | steps_of(survey, steps)
+        head |= (
+            _pictures(survey)
+            | _words(survey, base.name if base.window else None)
+            | steps_of(survey, steps)
+        )
+        bucketing = survey.aim.bucketing
+        head |= {
+            "model": base.name,
+            "sized_by": base.name if base.geometry else None,
+            "bucket_reso_steps": bucketing.step if bucketing else None,
+        }
         head |= {"repair": _repair(survey, keep_alpha=keep_alpha)}
     return {**head, "findings": [_plain(finding) for finding in findings]}
 
@@ -125,16 +141,29 @@ def _words(survey: Survey, counted_by: str | None) -> dict[str, Any]:
             "cut": sum(bool(each.cut) for each in tokens),
         },
         "prompts": [
-            {
-                "file": entry.name,
-                "subset": entry.subset.title,
-                "prompt": prompt,
-                "tokens": token.count,
-                "cut": token.cut,
-            }
+            _prompt(survey, entry, prompt, token)
             for entry, prompt, token in zip(entries, survey.prompts, tokens, strict=True)
         ],
     }
+
+
+def _prompt(survey: Survey, entry: Entry, prompt: str, tokens: Tokens) -> dict[str, Any]:
+    """Return a prompt as the text encoder reads it, without the brackets of its weights.
+
+    `drawn` are a few of the prompts that training may make of it where that is drawn by lot.
+    """
+    told: dict[str, Any] = {
+        "file": entry.name,
+        "subset": entry.subset.title,
+        "prompt": tokens.text,
+        "tokens": tokens.count,
+        "cut": tokens.cut,
+    }
+    if drawn := entry.drawn(survey.aim, _DRAWN):
+        told["drawn"] = list(drawn)
+    if survey.aim.weighted:
+        told["weights"] = [list(piece) for piece in weighted_pieces(prompt)]
+    return told
 
 
 def _repair(survey: Survey, *, keep_alpha: bool) -> dict[str, int]:

@@ -10,6 +10,7 @@ from typing import final
 from loraloom.data.finding import Finding
 from loraloom.data.folders import Subset
 from loraloom.data.options import DataOptions
+from loraloom.data.scan import raise_errors
 from loraloom.data.source import Source
 from loraloom.data.survey import find_all
 from loraloom.events import Warned
@@ -53,6 +54,7 @@ def source_like(data: DataOptions) -> Source:
         repeats=data.num_repeats,
         recursive=data.recursive,
         caption_column=data.caption_column,
+        caption_encoding=data.caption_encoding,
     )
 
 
@@ -67,7 +69,10 @@ def regularisation_sources(data: DataOptions) -> tuple[Source, ...]:
 
 
 def find_places(place: PlaceOptions) -> tuple[list[Subset], list[Finding]]:
-    """Return the subsets of the folders that options name; DatasetError where one has none."""
+    """Return the subsets of the folders that options name; DatasetError where one has none, or
+    rows that cannot be read.
+    """
     named = name_sources(place.folders, place.like())
     subsets, remarks = find_all(named.sources, caption_extension=place.caption_extension)
+    raise_errors(remarks)
     return list(subsets), list(remarks)

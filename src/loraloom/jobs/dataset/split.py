@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Final
 
 from loraloom.data.partition import held_out
-from loraloom.data.repair import Kept, plan_copy
+from loraloom.data.repair import Kept, original, plan_copy
 from loraloom.data.survey import Aim, Survey
-from loraloom.errors import OutputError
 from loraloom.events import Advanced, Event, Examined, Finished, PhaseStarted
-from loraloom.jobs.dataset.fix import check_destination
+from loraloom.jobs.dataset.fix import check_destination, record_of
 from loraloom.jobs.dataset.looking import look
 from loraloom.jobs.dataset.options import SplitOptions as SplitOptions
 from loraloom.jobs.dataset.sources import find_places
+from loraloom.jobs.ledger import Ledger, key_of
 
 TRAIN: Final = "train"
 HELD_OUT: Final = "held_out"
@@ -31,19 +31,22 @@ def split(options: SplitOptions, stop: Callable[[], bool] = lambda: False) -> It
     started = time.monotonic()
     subsets, remarks = find_places(options.place)
     output = options.output_dir
+    record: Ledger | None = None
     if output is not None:
         folders = [subset.source.folder for subset in subsets]
-        check_destination(output, folders, overwrite=options.overwrite)
-    survey: Survey | None = None
-    for step in look(subsets, remarks, Aim(), options.place.caption_extension, stop):
-        if isinstance(step, Survey):
-            survey = step
-        else:
-            yield step
+        record = record_of(
+            output,
+            *map(os.path.abspath, folders),
+            options.seed,
+            options.held_out,
+            overwrite=options.overwrite,
+        )
+        check_destination(output, folders, overwrite=options.overwrite, record=record)
+    survey = yield from look(subsets, remarks, Aim(), options.place.caption_extension, stop)
     if survey is not None:
         apart = _held_out(survey, options)
-        if output is not None:
-            yield from _write(survey, apart, output)
+        if record is not None:
+            yield from _write(survey, apart, record)
         names = [entry.name for entry in survey.entries if entry.look.picture]
         yield Examined(
             report={
@@ -65,25 +68,26 @@ def _held_out(survey: Survey, options: SplitOptions) -> frozenset[str]:
     return held_out([*grouped, *alone], share=options.held_out, seed=options.seed)
 
 
-def _write(survey: Survey, apart: frozenset[str], output: Path) -> Iterator[Event]:
+def _write(survey: Survey, apart: frozenset[str], record: Ledger) -> Iterator[Event]:
     """Copy each picture and its caption file as they are into the folder of its part."""
     kept, _ = plan_copy(survey, as_is=True)
     yield PhaseStarted(phase="copy", total=len(kept))
-    try:
+    files: list[str] = []
+    with record.held():
         for done, each in enumerate(kept, start=1):
             part = HELD_OUT if each.entry.name in apart else TRAIN
-            _copy(each, output / part)
+            for name, content in _files(each):
+                files.append(f"{part}/{name}")
+                record.put(files[-1], key_of(content), lambda content=content: content)
             yield Advanced(phase="copy", done=done)
-    except OSError as error:
-        raise OutputError("output.unwritable", path=output, reason=error) from error
+        record.drop_others(files)
+        record.close()
 
 
-def _copy(kept: Kept, folder: Path) -> None:
-    target = folder / kept.target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(kept.entry.path, target)
-    file = kept.entry.caption.file
-    if file is not None:
-        shutil.copyfile(file, target.with_name(f"{target.stem}{file.suffix}"))
-    elif kept.entry.caption.origin == "row":
-        target.with_name(f"{target.stem}.txt").write_text(f"{kept.caption}\n", encoding="utf-8")
+def _files(kept: Kept) -> Iterator[tuple[PurePosixPath, bytes]]:
+    target, caption = kept.target, kept.entry.caption
+    yield target, original(kept.entry.path)
+    if caption.file is not None:
+        yield target.with_name(f"{target.stem}{caption.file.suffix}"), original(caption.file)
+    elif caption.origin == "row":
+        yield target.with_name(f"{target.stem}.txt"), f"{kept.caption}\n".encode()

@@ -14,10 +14,12 @@ from typing import Any, final
 
 from loraloom.data.caption_files import extensions_to_read, read_text
 from loraloom.data.captions import Caption, find_captions
-from loraloom.data.folders import Subset, find_subsets, metadata_file
-from loraloom.data.metadata import caption_column, rows
+from loraloom.data.finding import some
+from loraloom.data.folders import Subset, find_subsets
+from loraloom.data.rows import caption_column, rows
+from loraloom.data.source import Source
 from loraloom.data.tags import TagEdit, frequency
-from loraloom.errors import UsageError
+from loraloom.errors import DatasetError, UsageError
 from loraloom.events import Event, Examined, Finished, Saved, Warned
 from loraloom.jobs.dataset.options import TagsOptions as TagsOptions
 from loraloom.jobs.dataset.sources import name_sources
@@ -28,7 +30,8 @@ def edit_tags(options: TagsOptions, stop: Callable[[], bool] = lambda: False) ->
     """Count the tags of all captions, after an edit where one is asked for.
 
     Captions in files and in metadata tables are edited where they are, and the edit of each folder
-    is put on record, so that `undo` takes it back. Files that cannot be read are told and left.
+    is put on record, so that `undo` takes it back. Files that cannot be read are told and left. An
+    edit that leaves captions without a word is a UsageError unless that is allowed.
     """
     started = time.monotonic()
     edit = _edit(options)
@@ -40,11 +43,19 @@ def edit_tags(options: TagsOptions, stop: Callable[[], bool] = lambda: False) ->
     if options.undo:
         for source in sources:
             changed += undo_edit(source.folder, overwrite=options.overwrite)
+    read = [
+        (source, _Captions.of(find_subsets(source)[0], place.caption_extension))
+        for source in sources
+    ]
+    emptied = [name for _, found in read for name in found.emptied(edit)]
+    if emptied:
+        details = {"count": len(emptied), "files": some(emptied)}
+        if not (options.allow_empty or options.dry_run):
+            raise UsageError("tags.would_empty", **details)
+        yield Warned(code="tags.emptied", details=details)
     texts: list[str] = []
     bare = 0
-    for source in sources:
-        subsets, _ = find_subsets(source)
-        found = _Captions.of(subsets, place.caption_extension)
+    for source, found in read:
         contents = found.edited(edit)
         if contents and not options.dry_run:
             yield Saved(path=apply_edit(source.folder, contents), what="undo")
@@ -58,6 +69,7 @@ def edit_tags(options: TagsOptions, stop: Callable[[], bool] = lambda: False) ->
             "captions": len(texts),
             "without_caption": bare,
             "changed": [str(path) for path in changed],
+            "emptied": len(emptied),
             "edited": not edit.changes_nothing,
             "undone": options.undo,
             "dry_run": options.dry_run,
@@ -77,7 +89,7 @@ class _Captions:
     """
 
     files: Mapping[Path, Caption]
-    tables: Mapping[Path, str | None]
+    tables: Mapping[Path, Source]
     rows: tuple[str, ...]
     bare: int
     faulty: tuple[Path, ...]
@@ -86,20 +98,22 @@ class _Captions:
     def of(cls, subsets: Sequence[Subset], extension: str | None) -> _Captions:
         extensions = extensions_to_read(extension)
         files: dict[Path, Caption] = {}
-        tables: dict[Path, str | None] = {}
+        tables: dict[Path, Source] = {}
         said: list[str] = []
         origins: Counter[str] = Counter()
         faulty: list[Path] = []
         for subset in subsets:
-            table = metadata_file(subset.listings[0])
+            table = subset.metadata.file
+            if subset.metadata.faults and table is not None:
+                faulty.append(table)
             for caption in find_captions(subset, extensions=extensions, trigger="").values():
                 origins[caption.origin] += 1
                 if caption.fault is not None:
-                    faulty.append(caption.file or subset.folder)
+                    faulty += [caption.file] if caption.file else []
                 elif caption.file is not None:
                     files[caption.file] = caption
-                elif caption.origin == "row" and table is not None:
-                    tables[table] = subset.source.caption_column
+                elif caption.origin == "row" and table is not None and table not in faulty:
+                    tables[table] = subset.source
                     said.append(caption.text)
         return cls(
             files=files,
@@ -114,6 +128,15 @@ class _Captions:
         said = [caption.text for caption in self.files.values()]
         return [edit.edited(text) for text in (*said, *self.rows)]
 
+    def emptied(self, edit: TagEdit) -> Iterator[str]:
+        """Yield what an edit leaves without a word: the names of files, and captions in tables."""
+        for path, caption in self.files.items():
+            if not any(map(edit.edited, (caption.text, *caption.further_lines))):
+                yield path.name
+        for text in self.rows:
+            if not edit.edited(text):
+                yield f'"{text}"'
+
     def edited(self, edit: TagEdit) -> dict[Path, bytes]:
         """Return the new contents of the files that an edit changes."""
         contents: dict[Path, bytes] = {}
@@ -122,9 +145,9 @@ class _Captions:
             edited = tuple(map(edit.edited, lines))
             if edited != lines:
                 contents[path] = "".join(f"{line}\n" for line in edited).encode()
-        for path, column in self.tables.items():
-            before, _ = read_text(path)
-            after = _edited_table(path, column, edit)
+        for path, source in self.tables.items():
+            before, _ = read_text(path, source.caption_encoding)
+            after = _edited_table(path, source, edit)
             if after != before:
                 contents[path] = after.encode()
         return contents
@@ -148,11 +171,13 @@ def _edit(options: TagsOptions) -> TagEdit:
     )
 
 
-def _edited_table(path: Path, column: str | None, edit: TagEdit) -> str:
-    """Return a metadata table with its captions edited, all else as it was."""
-    read = list(rows(path))
+def _edited_table(path: Path, source: Source, edit: TagEdit) -> str:
+    """Return a metadata table without faults with its captions edited, all else as it was."""
+    column, encoding = source.caption_column, source.caption_encoding
+    found = rows(path, column, encoding=encoding)
+    read = [(line, row) for line, row in found if not isinstance(row, DatasetError)]
     new = [_edited_row(row, column, edit) for _, row in read]
-    text, _ = read_text(path)
+    text, _ = read_text(path, encoding)
     if new == [row for _, row in read]:
         return text
     if path.suffix.lower() == ".csv":

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 
 from loraloom.data.scan import Scan, scanned
 from loraloom.data.survey import Survey, find_all
-from loraloom.errors import DatasetError
 from loraloom.events import Event
 from loraloom.jobs.dataset.aim import AimedBase, aim_of
 from loraloom.jobs.dataset.looking import look
@@ -25,12 +24,7 @@ def check_folders(
     """
     scans: dict[str, Scan] = {}
     for adapter in recipe.adapters:
-        survey: Survey | None = None
-        for step in _check(adapter, base, stop):
-            if isinstance(step, Survey):
-                survey = step
-            else:
-                yield step
+        survey = yield from _check(adapter, base, stop)
         if survey is None:
             return None
         scans[adapter.name] = scanned(survey)
@@ -50,14 +44,12 @@ def scan_folders(recipe: Recipe, base: AimedBase | None) -> Mapping[str, Scan]:
 
 def _check(
     adapter: AdapterOptions, base: AimedBase | None, stop: Callable[[], bool]
-) -> Iterator[Event | Survey]:
+) -> Generator[Event, None, Survey | None]:
     data = adapter.data
     named = name_sources((data.train_data_dir,), source_like(data))
     yield from named.notes
     sources = (*named.sources, *regularisation_sources(data))
     subsets, remarks = find_all(sources, caption_extension=data.caption_extension)
-    if all(subset.source.regularisation for subset in subsets):
-        raise DatasetError("dataset.only_regularisation", folder=data.train_data_dir)
-    aim = aim_of(data, base)
+    aim = aim_of(data, base, weighted=adapter.training.weighted_captions)
     phase = f"survey {adapter.name}"
-    yield from look(subsets, remarks, aim, data.caption_extension, stop, phase=phase)
+    return (yield from look(subsets, remarks, aim, data.caption_extension, stop, phase=phase))

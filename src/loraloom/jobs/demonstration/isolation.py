@@ -13,8 +13,8 @@ from loraloom.adapters.adapter import Adapter
 from loraloom.adapters.attachment import attach
 from loraloom.evaluation.report import Gap, Isolation
 from loraloom.events import Advanced, Event, Measured, PhaseStarted
+from loraloom.jobs.adapter_plan import AdapterPlan
 from loraloom.jobs.latents import Latents, cache_latents
-from loraloom.jobs.plan import AdapterPlan
 from loraloom.jobs.trainees import new_adapter, new_trainee
 from loraloom.models.model import AbstractModel
 from loraloom.training.loop import train

@@ -1,8 +1,8 @@
 """Weights by block as web UIs write them: 12, 17, 20 or 26 numbers in a fixed order.
 
 Sources: hako-mikan/sd-webui-lora-block-weight and kohya's networks/svd_merge_lora.py, which agree
-on the order and on what the numbers are for. Their named presets are left to the web UI: between
-its versions one name has stood for different numbers.
+on the order, on what the numbers are for, and that what lies in no block keeps its weight. Their
+named presets are left to the web UI: between its versions one name has stood for different numbers.
 """
 
 from __future__ import annotations
@@ -52,9 +52,10 @@ def is_vector(word: str) -> bool:
 def factors_of(word: str, sites: Sequence[str]) -> dict[str, float]:
     """Return the factors by path prefix that a list of numbers means for an adapter's sites.
 
-    BASE is for the text encoders. A block that the list does not name gets 0, as in the programs
-    that these lists are from; what lies in no block (the time embedding, the output) stays. A list
-    of another length, and one for another network, are a `UsageError`.
+    BASE is for the text encoders. A block that the list does not name gets 0, as in the web UI's
+    extension (kohya's program leaves it whole). What lies in no block keeps its weight, as in both:
+    the time embedding, XL's added one (label_emb), and conv_out. A list of another length, and one
+    for another network, are a `UsageError`.
     """
     try:
         numbers = [float(number) for number in word.split(",")]

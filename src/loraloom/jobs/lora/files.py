@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -11,10 +11,11 @@ import torch
 
 from loraloom.adapters.adapter import Adapter
 from loraloom.composing.fit import Composition
-from loraloom.errors import OutputError
 from loraloom.events import Measured, Warned
+from loraloom.formats.excerpt import excerpt
 from loraloom.formats.files import write_adapter
 from loraloom.formats.metadata import Level
+from loraloom.jobs.lora.rounding import rounding_of
 from loraloom.jobs.lora.shared_options import FileOptions
 
 _DTYPES: Final = MappingProxyType(
@@ -22,24 +23,16 @@ _DTYPES: Final = MappingProxyType(
 )
 
 
-def check_output(output: Path, sources: Sequence[Path], *, force: bool) -> None:
-    """Refuse, before any work, an output that is one of the sources, or that exists already.
+def write(adapter: Adapter, path: Path, format: str, options: FileOptions) -> Iterator[Warned]:
+    """Write an adapter as its options say; yield what its number type has lost.
 
-    What exists may be replaced with `force`, a source never: an `OutputError`.
+    See `write_adapter`.
     """
-    for source in sources:
-        one, other = output.resolve(), source.resolve()
-        if one == other or other in one.parents or one in other.parents:
-            raise OutputError("lora.onto_source", path=output, source=source)
-    if output.is_file() and not force:
-        raise OutputError("output.exists", path=output)
-
-
-def write(adapter: Adapter, path: Path, format: str, options: FileOptions) -> None:
-    """Write an adapter as its options say; see `write_adapter`."""
     dtype = None if options.dtype is None else _DTYPES[options.dtype]
     level = None if options.metadata is None else Level(options.metadata)
     write_adapter(adapter, path, format, dtype, options.force, level)
+    if dtype is not None:
+        yield from rounding_of(adapter, dtype)
 
 
 def warnings_of(adapters: Mapping[str, Adapter]) -> Iterator[Warned]:
@@ -49,11 +42,20 @@ def warnings_of(adapters: Mapping[str, Adapter]) -> Iterator[Warned]:
             yield from adapter.origin.warnings
 
 
-def measures_of(composition: Composition) -> Iterator[Measured]:
-    """Yield the share of energy kept at each weight that was cut, then the error of all."""
+def measures_of(composition: Composition) -> Iterator[Measured | Warned]:
+    """Yield energy kept and relative error at each weight that was cut or thinned, then of all.
+
+    Before them, a warning names the weights of which nothing is left.
+    """
     cut = [fit for fit in composition.fits if fit.norm is not None]
+    gone = [fit.place for fit in cut if fit.is_zero]
+    if gone:
+        details = {"count": len(gone), "total": len(composition.fits), "sites": excerpt(gone)}
+        yield Warned(code="lora.nothing_left", details=details)
     for fit in cut:
         detail = {"rank": fit.rank, "error": fit.error, "norm": fit.norm}
         yield Measured(name=f"energy {fit.place}", value=fit.energy, detail=detail)
+        yield Measured(name=f"error_at {fit.place}", value=fit.error)
     if cut:
+        yield Measured(name="energy_of_all", value=composition.energy)
         yield Measured(name="error", value=composition.error)

@@ -17,9 +17,10 @@ from loraloom.errors import OutputError, UsageError
 from loraloom.events import Event, Finished, Saved, Warned
 from loraloom.formats.files import read_adapter
 from loraloom.formats.header import read_header
-from loraloom.jobs.lora.files import check_output, warnings_of
+from loraloom.jobs.lora.files import warnings_of
 from loraloom.jobs.lora.model_files import ModelFiles
 from loraloom.jobs.lora.options import FuseOptions
+from loraloom.jobs.lora.output import check_output
 from loraloom.jobs.lora.progress import stopped, written
 from loraloom.jobs.lora.weights import weighted, with_blocks
 
@@ -34,7 +35,7 @@ def fuse(options: FuseOptions, stop: Callable[[], bool] = lambda: False) -> Iter
     before the end, it leaves nothing behind.
     """
     started = time.monotonic()
-    model = ModelFiles.at(options.base)
+    model = ModelFiles.at(options.base, whole=True)
     found = weighted(options.adapters)
     paths = [path for path, _ in found.values()]
     check_output(options.output, [model.path, *paths], force=options.force)
@@ -71,7 +72,7 @@ def _check_kind(output: Path, model: ModelFiles, *, force: bool) -> None:
         if output.is_file():
             raise UsageError("lora.folder_expected", path=output)
         if output.is_dir() and any(output.iterdir()) and not force:
-            raise OutputError("output.exists", path=output)
+            raise OutputError("lora.output_exists", path=output)
     elif output.suffix != _SUFFIX:
         raise UsageError("output.suffix", path=output, suffix=_SUFFIX)
 

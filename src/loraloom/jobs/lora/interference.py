@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import combinations
 from typing import Any
 
 from loraloom.adapters.adapter import Adapter
-from loraloom.composing.overlap import Interference, Meeting
+from loraloom.composing.overlap import Interference, Meeting, Pair, cosine_of
 from loraloom.composing.overlap import interference as met
 from loraloom.errors import UsageError
 from loraloom.formats.files import read_adapter
-from loraloom.jobs.lora.files import check_output
 from loraloom.jobs.lora.heat_map import write_heat_map
 from loraloom.jobs.lora.model_files import open_base
+from loraloom.jobs.lora.output import check_output
 from loraloom.jobs.lora.telling_options import InterferenceOptions
 from loraloom.jobs.lora.weights import free_name
 
@@ -29,10 +28,11 @@ def interference(options: InterferenceOptions) -> Mapping[str, Any]:
     if options.output is not None:
         if options.output.suffix != ".png":
             raise UsageError("lora.picture_suffix", path=options.output)
-        check_output(options.output, options.adapters, force=options.force)
+        bases = [options.basis.base]
+        check_output(options.output, options.adapters, force=options.force, bases=bases)
     adapters: dict[str, Adapter] = {}
     for path in options.adapters:
-        adapters[free_name(path, adapters)] = read_adapter(path)
+        adapters[free_name(path, adapters)] = read_adapter(path, family=options.kin.stated)
     found = met(adapters, open_base(options.basis.base))
     pairs = list(combinations(adapters, 2))
     blocks = _blocks(found, pairs)
@@ -52,6 +52,9 @@ def interference(options: InterferenceOptions) -> Mapping[str, Any]:
             {**asdict(meeting), "place": str(meeting.place)} for meeting in found.meetings
         ],
         "triggers": [{**asdict(clash), "exact": clash.is_exact} for clash in found.triggers],
+        "warnings": [
+            {"code": code, "details": details} for code, details in _notes(adapters, found.pairs)
+        ],
         "outputs": [] if options.output is None else [str(options.output)],
     }
 
@@ -63,13 +66,20 @@ def _blocks(found: Interference, pairs: Sequence[tuple[str, str]]) -> dict[str, 
         site = str(meeting.place.sites[0])
         blocks.setdefault(".".join(site.split(".")[:_LEVELS]), []).append(meeting)
     return {
-        block: [_cosine([each for each in meetings if each.adapters == pair]) for pair in pairs]
+        block: [cosine_of([each for each in meetings if each.adapters == pair]) for pair in pairs]
         for block, meetings in sorted(blocks.items())
     }
 
 
-def _cosine(meetings: Sequence[Meeting]) -> float | None:
-    sizes = [math.hypot(*(each.norms[side] for each in meetings)) for side in (0, 1)]
-    both = sizes[0] * sizes[1]
-    along = math.fsum((each.cosine or 0.0) * each.norms[0] * each.norms[1] for each in meetings)
-    return along / both if both else None
+def _notes(
+    adapters: Mapping[str, Adapter], pairs: Sequence[Pair]
+) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """Yield why figures of a pair say little: other families, or no weight in common."""
+    for pair in pairs:
+        first, second = pair.adapters
+        one, other = (adapters[name].card.family for name in pair.adapters)
+        named = {"first": first, "second": second}
+        if one and other and one != other:
+            yield "interference.families", {**named, "one": one, "other": other}
+        if pair.shared == 0:
+            yield "interference.nothing_shared", named

@@ -5,14 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-from loraloom.composing.merging import merge_places, merged
+from loraloom.composing.merging import least_magnitudes, merge_places, merged
 from loraloom.composing.mode import MergeSettings
 from loraloom.events import Event, Finished, Saved
 from loraloom.formats.files import read_adapter
-from loraloom.jobs.lora.files import check_output, measures_of, warnings_of, write
+from loraloom.jobs.lora.embeddings import files_of, told, without
+from loraloom.jobs.lora.expressing import expressed
+from loraloom.jobs.lora.files import warnings_of
+from loraloom.jobs.lora.loss import Loss
 from loraloom.jobs.lora.model_files import open_base
 from loraloom.jobs.lora.options import MergeOptions
-from loraloom.jobs.lora.progress import collected, places_of, stopped
+from loraloom.jobs.lora.output import check_output
+from loraloom.jobs.lora.progress import awaited, collected, looked_at, places_of, stopped
 from loraloom.jobs.lora.weights import truncation, weighted, with_blocks
 
 
@@ -23,6 +27,7 @@ def merge(options: MergeOptions, stop: Callable[[], bool] = lambda: False) -> It
     two weights, it writes nothing.
     """
     started = time.monotonic()
+    loss = Loss.of(options.loss)
     settings = MergeSettings(
         mode=options.mode,
         truncation=None if options.rank is None else truncation(options.rank),
@@ -35,20 +40,34 @@ def merge(options: MergeOptions, stop: Callable[[], bool] = lambda: False) -> It
     )
     found = weighted(options.adapters)
     paths = [path for path, _ in found.values()]
-    check_output(options.output, paths, force=options.file.force)
-    adapters = {name: read_adapter(path) for name, (path, _) in found.items()}
+    bases, family = [options.basis.base], options.kin.stated
+    check_output(options.output, paths, force=options.file.force, bases=bases)
+    adapters = {name: read_adapter(path, family=family) for name, (path, _) in found.items()}
     yield from warnings_of(adapters)
+    whole, way = adapters, options.words.embeddings
+    if way == "split":
+        files_of(whole, options.output, force=options.file.force)
+    adapters = without(whole, way)
     sites = {name: [str(site) for site in adapter.sites] for name, adapter in adapters.items()}
     weights = with_blocks(found, options.blocks, sites)
     base = open_base(options.basis.base)
-    places = merge_places(adapters, weights, settings, base)
+    steps = least_magnitudes(adapters, weights, settings, base)
+    least = yield from awaited("trim", steps, looked_at(adapters), stop)
+    if least is None:
+        yield from stopped("lora merge", started)
+        return
+    places = merge_places(adapters, weights, settings, base, least)
     made = yield from collected("merge", places, places_of(adapters), stop)
     if made is None:
         yield from stopped("lora merge", started)
         return
     composition = merged(made, adapters, weights, settings, options.output.stem)
-    write(composition.adapter, options.output, options.format.to, options.file)
-    yield from measures_of(composition)
+    path, to = options.output, options.format.to
+    done = yield from expressed(composition, path, to, options.file, loss, base, stop)
+    if not done:
+        yield from stopped("lora merge", started)
+        return
+    yield from told(whole, way, path, force=options.file.force)
     yield Saved(path=options.output, what="adapter")
     seconds = time.monotonic() - started
     yield Finished(job="lora merge", seconds=seconds, outputs=(options.output,))

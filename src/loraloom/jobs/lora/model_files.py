@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar, final
@@ -11,14 +11,20 @@ from loraloom.adapters.site import PARTS
 from loraloom.composing.base_weights import BaseWeights
 from loraloom.composing.checkpoint import Checkpoint, Stored, in_file
 from loraloom.errors import ModelError
+from loraloom.formats.excerpt import excerpt
 from loraloom.formats.naming.checkpoints.checkpoint import names_in_file, names_in_folder
 from loraloom.formats.naming.checkpoints.shards import INDEX_SUFFIX, read_index
+from loraloom.formats.naming.checkpoints.turned import (
+    TURNED_FAMILY,
+    perhaps_turned,
+    turns_weights,
+)
 from loraloom.formats.naming.meaning import Meaning
-from loraloom.playground.packaged import base_folder
+from loraloom.jobs.lora.model_place import place_of_model
+from loraloom.models.configuration import read_object
 
 Item = TypeVar("Item")
 
-_PLAYGROUND: Final = "playground"
 _SUFFIX: Final = ".safetensors"
 _ALONE: Final = "model"
 _NAMES: Final = ("diffusion_pytorch_model", "model")
@@ -35,26 +41,27 @@ class ModelFiles:
     """
 
     path: Path
+    title: str
     files: tuple[str, ...]
     checkpoint: Checkpoint
     meanings: Mapping[str, Meaning]
     families: tuple[str, ...]
 
     @classmethod
-    def at(cls, name: str) -> ModelFiles:
-        """Open a model by name: `playground`, a folder of diffusers or transformers, or a file.
+    def at(cls, name: str, *, whole: bool = False) -> ModelFiles:
+        """Open a model by name: a folder of diffusers or transformers, a file, or of the hub.
 
         Headers alone are read. What is no model, or lacks safetensors files, is a `ModelError`.
+        Of a model of the hub only what adapters are for is fetched, unless the `whole` is needed.
         """
-        path = base_folder() if name == _PLAYGROUND else Path(name)
+        path, title = place_of_model(name, whole=whole)
         if path.is_dir():
-            return _in_folder(path)
-        if not path.is_file():
-            raise ModelError("lora.no_model", name=name)
+            return _in_folder(path, title)
         tensors = in_file(path)
         names = names_in_file(tensors.keys(), str(path))
         return cls(
             path=path,
+            title=title,
             files=(path.name,),
             checkpoint=_of_file(path.name, tensors),
             meanings=_of_file(path.name, names.meanings),
@@ -76,7 +83,8 @@ class ModelFiles:
         folders = {str(Path(file).parent) for file in self.files}
         for path in sorted(self.path.rglob("*")):
             name = path.relative_to(self.path).as_posix()
-            beside = str(Path(name).parent) in folders
+            # A whole model in one file often lies beside the networks' folders.
+            beside = str(Path(name).parent) in {*folders, "."}
             if path.is_file() and not (beside and path.name.endswith(_WEIGHTS)):
                 yield name
 
@@ -99,22 +107,39 @@ def open_base(name: str | None) -> BaseWeights | None:
     return None if name is None else ModelFiles.at(name).weights
 
 
-def _in_folder(path: Path) -> ModelFiles:
+def _in_folder(path: Path, title: str) -> ModelFiles:
     folders = {part: part for part in PARTS if (path / part).is_dir()} or {_ALONE: ""}
     files: list[str] = []
     checkpoint: dict[str, Stored] = {}
     meanings: dict[str, Meaning] = {}
+    families: tuple[str, ...] = ()
     for part, folder in folders.items():
         own = {file: in_file(path / file) for file in _weight_files(path, folder)}
         names = [name for tensors in own.values() for name in tensors]
-        known = names_in_folder(part, names, str(path / folder)).meanings
+        turned = _turned(path / folder, names)
+        known = names_in_folder(part, names, str(path / folder), turned).meanings
         for file, tensors in own.items():
             checkpoint |= _of_file(file, tensors)
             meanings |= _of_file(file, {name: known[name] for name in tensors})
         files += own
+        families = (TURNED_FAMILY,) if turned else families
     return ModelFiles(
-        path=path, files=tuple(files), checkpoint=checkpoint, meanings=meanings, families=()
+        path=path,
+        title=title,
+        files=tuple(files),
+        checkpoint=checkpoint,
+        meanings=meanings,
+        families=families,
     )
+
+
+def _turned(folder: Path, names: Collection[str]) -> Collection[str]:
+    """Return the tensors that keep a weight with the inputs for rows, as `config.json` has it."""
+    perhaps = perhaps_turned(names)
+    config = folder / "config.json"
+    if perhaps and not config.is_file():
+        raise ModelError("lora.no_config", folder=folder, sites=excerpt(perhaps))
+    return perhaps if perhaps and turns_weights(read_object(config)) else ()
 
 
 def _weight_files(root: Path, folder: str) -> list[str]:

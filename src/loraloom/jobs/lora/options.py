@@ -7,10 +7,13 @@ from typing import Literal, final
 
 from loraloom.jobs.lora.shared_options import (
     BaseOptions,
+    EmbeddingOptions,
+    FamilyOptions,
     FileOptions,
     Format,
     FormatOptions,
     LawOptions,
+    LossOptions,
 )
 from loraloom.options import AbstractOptions, option
 
@@ -34,14 +37,6 @@ class ConvertOptions(AbstractOptions):
         "peft(폴더), diffusers, native(자체 형식: 모든 종류를 그대로).",
         aliases=("format",),
     )
-    lossy: str | None = option(
-        None,
-        en="Allow the nearest low-rank update where the format cannot express a weight's: "
-        "svd:RANK, or svd:auto:0.99 for the fewest ranks with that share of the energy. Its error "
-        "is told.",
-        ko="형식이 표현하지 못하는 가중치에 가장 가까운 저랭크 변화를 허용합니다: svd:랭크, 또는 "
-        "에너지의 그 비율을 지키는 최소 랭크 svd:auto:0.99. 오차를 알려 줍니다.",
-    )
     split_qkv: Literal["told", "trained"] = option(
         "told",
         en="Strength of files that kohya's split_qkv saved: told is what the file says and every "
@@ -59,6 +54,9 @@ class ConvertOptions(AbstractOptions):
         "LoRA로 바꿉니다. keep: 바뀐 기본 모델 전용으로 그대로 둡니다.",
         aliases=("on_changed_base",),
     )
+    words: EmbeddingOptions = EmbeddingOptions()
+    kin: FamilyOptions = FamilyOptions()
+    loss: LossOptions = LossOptions()
     file: FileOptions = FileOptions()
     basis: BaseOptions = BaseOptions()
 
@@ -82,9 +80,11 @@ class MergeOptions(AbstractOptions):
         "cat",
         en="cat: the exact sum, at the sum of the ranks. svd: the nearest sum of a chosen rank. "
         "ties, magnitude: the largest entries of each change, by vote or summed. dare, dare_ties: "
-        "random entries of each, enlarged to make up for the rest.",
+        "random entries of each, enlarged to make up for the rest. These four look at every entry "
+        "of every weight: minutes for XL.",
         ko="cat: 랭크를 합친 정확한 합. svd: 정한 랭크에서 가장 가까운 합. ties, magnitude: 각 "
-        "변화의 큰 성분만, 다수결 또는 합. dare, dare_ties: 무작위 성분만 남기고 그만큼 키움.",
+        "변화의 큰 성분만, 다수결 또는 합. dare, dare_ties: 무작위 성분만 남기고 그만큼 키움. 이 "
+        "네 방식은 모든 성분을 보므로 XL에서는 몇 분이 걸립니다.",
     )
     rank: str | None = option(
         None,
@@ -107,18 +107,18 @@ class MergeOptions(AbstractOptions):
         en="Factor on the weights below a name, as unet.down_blocks=0.5, or as "
         "FILE:unet.down_blocks=0.5 for one adapter alone; the longest name counts. Or 12, 17, "
         "20 or 26 numbers with commas, as LoRA Block Weight has them (text encoder first; "
-        "blocks that a list leaves out get 0). May be repeated.",
+        "blocks that a list leaves out get 0; what is in no block, as conv_out, keeps its weight).",
         ko="이름 아래 가중치에 곱할 수: unet.down_blocks=0.5, 어댑터 하나만이면 "
         "파일:unet.down_blocks=0.5. 가장 긴 이름이 적용됩니다. 또는 LoRA Block Weight처럼 쉼표로 "
-        "나눈 수 12, 17, 20, 26개(맨 앞은 텍스트 인코더, 목록에 없는 블록은 0). 여러 번 쓸 수 "
-        "있습니다.",
+        "나눈 수 12, 17, 20, 26개(맨 앞은 텍스트 인코더, 목록에 없는 블록은 0, conv_out처럼 블록이 "
+        "아닌 것은 그대로).",
     )
     density: float | None = option(
         None,
-        en="Share of each change's entries that the sparse modes keep; they need it. Less keeps "
-        "less and clashes less.",
-        ko="희소 방식이 남기는 성분의 비율. 그 방식에는 꼭 필요합니다. 작을수록 적게 남고 덜 "
-        "부딪칩니다.",
+        en="Share of each change's entries that the sparse modes (ties, magnitude, dare, "
+        "dare_ties) keep, above 0 and up to 1; they need it. Less keeps less and clashes less.",
+        ko="희소 방식(ties, magnitude, dare, dare_ties)이 남기는 성분의 비율, 0보다 크고 1 이하. "
+        "그 방식에는 꼭 필요합니다. 작을수록 적게 남고 덜 부딪칩니다.",
         gt=0,
         le=1,
     )
@@ -143,6 +143,9 @@ class MergeOptions(AbstractOptions):
         lt=2**63,
     )
     format: FormatOptions = FormatOptions()
+    words: EmbeddingOptions = EmbeddingOptions()
+    kin: FamilyOptions = FamilyOptions()
+    loss: LossOptions = LossOptions()
     file: FileOptions = FileOptions()
     basis: BaseOptions = BaseOptions()
     strength: LawOptions = LawOptions()
@@ -176,7 +179,10 @@ class ResizeOptions(AbstractOptions):
         le=65536,
     )
     format: FormatOptions = FormatOptions()
+    kin: FamilyOptions = FamilyOptions()
+    loss: LossOptions = LossOptions()
     file: FileOptions = FileOptions()
+    basis: BaseOptions = BaseOptions()
 
 
 @final
@@ -184,8 +190,8 @@ class ExtractOptions(AbstractOptions):
     """The options of `lora extract`."""
 
     tuned: str = option(
-        en="Tuned model: a diffusers or transformers folder, or a single file.",
-        ko="미세 조정된 모델: diffusers나 transformers 폴더, 또는 단일 파일.",
+        en="Tuned model: a diffusers or transformers folder, a single file, or a name on the hub.",
+        ko="미세 조정된 모델: diffusers나 transformers 폴더, 단일 파일, 또는 허브의 이름.",
         aliases=("model_tuned",),
         min_length=1,
     )
@@ -203,25 +209,19 @@ class ExtractOptions(AbstractOptions):
     rank: str | None = option(
         None,
         en="Rank of the LoRAs: a number, or auto:0.99 for the fewest with that share of the "
-        "energy. Without it the whole difference is kept, which takes the formats lycoris or "
-        "native.",
+        "energy. Without it the whole difference is kept, which peft and diffusers cannot express.",
         ko="LoRA의 랭크: 수, 또는 에너지의 그 비율을 지키는 최소 랭크 auto:0.99. 지정하지 않으면 "
-        "차이를 모두 저장하며 lycoris나 native 형식이 필요합니다.",
+        "차이를 모두 저장하며, peft와 diffusers 형식으로는 표현할 수 없습니다.",
         aliases=("dim",),
     )
     parts: tuple[str, ...] = option(
         (),
-        en="Networks to compare, as unet or text_encoder; may be repeated. Without it, all.",
-        ko="비교할 네트워크. 예: unet, text_encoder. 여러 번 쓸 수 있으며, 없으면 전부입니다.",
+        en="Networks to compare, as unet or text_encoder. Without it, all.",
+        ko="비교할 네트워크. 예: unet, text_encoder. 지정하지 않으면 전부입니다.",
     )
-    family: str | None = option(
-        None,
-        en="Family of the models: sd1, sd2, sdxl, sd3, flux. Formats that spell names by family "
-        "need it where the files do not tell it.",
-        ko="모델 계열: sd1, sd2, sdxl, sd3, flux. 파일에서 알 수 없을 때, 계열에 따라 이름을 적는 "
-        "형식에 필요합니다.",
-    )
+    kin: FamilyOptions = FamilyOptions()
     format: FormatOptions = FormatOptions()
+    loss: LossOptions = LossOptions()
     file: FileOptions = FileOptions()
 
 
@@ -230,10 +230,10 @@ class FuseOptions(AbstractOptions):
     """The options of `lora fuse`."""
 
     base: str = option(
-        en="Base model: playground, a diffusers or transformers folder, or a single file. It is "
-        "never written to.",
-        ko="기본 모델: playground, diffusers나 transformers 폴더, 또는 단일 파일. 원본에는 쓰지 "
-        "않습니다.",
+        en="Base model: playground, a diffusers or transformers folder, a single file, or a name "
+        "on the hub (OWNER/NAME). It is never written to.",
+        ko="기본 모델: playground, diffusers나 transformers 폴더, 단일 파일, 또는 허브의 이름"
+        "(소유자/이름). 원본에는 쓰지 않습니다.",
         aliases=("base_model", "model", "pretrained_model_name_or_path"),
         min_length=1,
     )
@@ -253,11 +253,11 @@ class FuseOptions(AbstractOptions):
         en="Factor on the weights below a name, as unet.down_blocks=0.5, or as "
         "FILE:unet.down_blocks=0.5 for one adapter alone; the longest name counts. Or 12, 17, "
         "20 or 26 numbers with commas, as LoRA Block Weight has them (text encoder first; "
-        "blocks that a list leaves out get 0). May be repeated.",
+        "blocks that a list leaves out get 0; what is in no block, as conv_out, keeps its weight).",
         ko="이름 아래 가중치에 곱할 수: unet.down_blocks=0.5, 어댑터 하나만이면 "
         "파일:unet.down_blocks=0.5. 가장 긴 이름이 적용됩니다. 또는 LoRA Block Weight처럼 쉼표로 "
-        "나눈 수 12, 17, 20, 26개(맨 앞은 텍스트 인코더, 목록에 없는 블록은 0). 여러 번 쓸 수 "
-        "있습니다.",
+        "나눈 수 12, 17, 20, 26개(맨 앞은 텍스트 인코더, 목록에 없는 블록은 0, conv_out처럼 블록이 "
+        "아닌 것은 그대로).",
     )
     force: bool = option(
         False,
@@ -283,8 +283,8 @@ class MetadataOptions(AbstractOptions):
     )
     remove: tuple[str, ...] = option(
         (),
-        en="Entry to take out; may be repeated.",
-        ko="지울 항목. 여러 번 쓸 수 있습니다.",
+        en="Entry to take out.",
+        ko="지울 항목.",
     )
     output: Path | None = option(
         None,

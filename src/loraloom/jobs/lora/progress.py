@@ -31,6 +31,27 @@ def collected(
     return found
 
 
+def awaited(
+    phase: str,
+    steps: Generator[None, None, _Item],
+    total: int | None,
+    stop: Callable[[], bool],
+) -> Generator[Event, None, _Item | None]:
+    """Yield how many steps were made; return what they come to, None if asked to stop before."""
+    done = 0
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+        if done == 0:
+            yield PhaseStarted(phase=phase, total=total)
+        done += 1
+        yield Advanced(phase=phase, done=done)
+        if stop():
+            return None
+
+
 def written(
     contents: Mapping[Path, Content],
     size: int,
@@ -59,6 +80,12 @@ def places_of(adapters: Mapping[str, Adapter]) -> int | None:
     """Return at how many weights there is something to do; None if some may have to be cut."""
     places = {place for adapter in adapters.values() for place in adapter.deltas}
     return None if any(isinstance(place, Span) for place in places) else len(places)
+
+
+def looked_at(adapters: Mapping[str, Adapter]) -> int | None:
+    """Return how many weights all adapters change, each counted apart; None as in `places_of`."""
+    counts = [places_of({name: adapter}) for name, adapter in adapters.items()]
+    return None if None in counts else sum(count or 0 for count in counts)
 
 
 def stopped(job: str, started: float) -> Iterator[Event]:

@@ -8,8 +8,12 @@ from collections.abc import Callable, Iterator
 from loraloom.composing.resizing import resize_places, resized
 from loraloom.events import Event, Finished, Saved
 from loraloom.formats.files import read_adapter
-from loraloom.jobs.lora.files import check_output, measures_of, warnings_of, write
+from loraloom.jobs.lora.expressing import expressed
+from loraloom.jobs.lora.files import warnings_of
+from loraloom.jobs.lora.loss import Loss
+from loraloom.jobs.lora.model_files import open_base
 from loraloom.jobs.lora.options import ResizeOptions
+from loraloom.jobs.lora.output import check_output
 from loraloom.jobs.lora.progress import collected, stopped
 from loraloom.jobs.lora.weights import truncation
 
@@ -17,9 +21,11 @@ from loraloom.jobs.lora.weights import truncation
 def resize(options: ResizeOptions, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
     """Give every LoRA in an adapter another rank; yield the share of energy kept at each weight."""
     started = time.monotonic()
+    loss = Loss.of(options.loss)
     truncated = truncation(options.rank, options.max_rank)
-    check_output(options.output, [options.source], force=options.file.force)
-    adapter = read_adapter(options.source)
+    bases = [options.basis.base]
+    check_output(options.output, [options.source], force=options.file.force, bases=bases)
+    adapter = read_adapter(options.source, family=options.kin.stated)
     yield from warnings_of({"": adapter})
     places = resize_places(adapter, truncated)
     made = yield from collected("resize", places, len(adapter.deltas), stop)
@@ -27,8 +33,12 @@ def resize(options: ResizeOptions, stop: Callable[[], bool] = lambda: False) -> 
         yield from stopped("lora resize", started)
         return
     composition = resized(made, adapter, truncated)
-    write(composition.adapter, options.output, options.format.to, options.file)
-    yield from measures_of(composition)
+    base = open_base(options.basis.base)
+    path, to = options.output, options.format.to
+    done = yield from expressed(composition, path, to, options.file, loss, base, stop)
+    if not done:
+        yield from stopped("lora resize", started)
+        return
     yield Saved(path=options.output, what="adapter")
     seconds = time.monotonic() - started
     yield Finished(job="lora resize", seconds=seconds, outputs=(options.output,))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import final
 
-from loraloom.jobs.lora.shared_options import BaseOptions
+from loraloom.jobs.lora.shared_options import BaseOptions, FamilyOptions
 from loraloom.options import AbstractOptions, option
 
 
@@ -28,6 +28,7 @@ class InfoOptions(AbstractOptions):
         en="Tell kind, rank and alpha of every adapted weight, not only their ranges.",
         ko="범위뿐 아니라 가중치마다 종류, 랭크, alpha를 알려 줍니다.",
     )
+    kin: FamilyOptions = FamilyOptions()
 
 
 @final
@@ -75,6 +76,7 @@ class VerifyOptions(AbstractOptions):
         aliases=("rtol",),
         ge=0,
     )
+    kin: FamilyOptions = FamilyOptions()
     basis: BaseOptions = BaseOptions()
 
 
@@ -90,6 +92,7 @@ class DiffOptions(AbstractOptions):
         en="The adapter to hold against it.",
         ko="견주어 볼 어댑터.",
     )
+    kin: FamilyOptions = FamilyOptions()
     basis: BaseOptions = BaseOptions()
 
 
@@ -116,4 +119,5 @@ class InterferenceOptions(AbstractOptions):
         ko="출력 이름으로 이미 있는 것을 덮어씁니다.",
         aliases=("overwrite",),
     )
+    kin: FamilyOptions = FamilyOptions()
     basis: BaseOptions = BaseOptions()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from loraloom.adapters.adapter import Adapter
@@ -13,7 +15,7 @@ from loraloom.formats.summary import describe
 from loraloom.jobs.lora.model_files import open_base
 from loraloom.jobs.lora.telling_options import DiffOptions, VerifyOptions
 
-_BROKEN = ("not_a_number", "infinite")
+_BROKEN = ("not_a_number", "infinite", "overflow")
 
 
 def verify(options: VerifyOptions) -> Mapping[str, Any]:
@@ -22,8 +24,9 @@ def verify(options: VerifyOptions) -> Mapping[str, Any]:
     `ok` is false if numbers are none, or if a change differs by more than the tolerance.
     """
     base = open_base(options.basis.base)
-    first = read_adapter(options.first)
-    found = inspect(first, base)
+    family = options.kin.stated
+    first = read_adapter(options.first, family=family)
+    found = inspect(_named(first, options.first), base)
     findings = [
         {
             "place": str(finding.place),
@@ -34,15 +37,18 @@ def verify(options: VerifyOptions) -> Mapping[str, Any]:
         }
         for finding in found.findings
     ]
-    ok = not any(finding.code in _BROKEN for finding in found.findings)
+    broken = {finding.place for finding in found.findings if finding.code in _BROKEN}
+    ok = not broken
     told: dict[str, Any] = {
         "path": str(options.first),
         "weights": len(first.deltas),
-        "unmeasured": sum(norm is None for norm in found.norms.values()),
+        "unmeasured": sum(
+            norm is None and place not in broken for place, norm in found.norms.items()
+        ),
         "findings": findings,
     }
     if options.second is not None:
-        differences = compare(first, read_adapter(options.second), base)
+        differences = compare(first, read_adapter(options.second, family=family), base)
         beyond = [each for each in differences if not each.error <= options.tolerance]
         told |= {
             "second": str(options.second),
@@ -57,9 +63,10 @@ def verify(options: VerifyOptions) -> Mapping[str, Any]:
 
 def diff(options: DiffOptions) -> Mapping[str, Any]:
     """Return in what two adapters differ: their headers, their weights, and what these do."""
-    first, second = read_adapter(options.first), read_adapter(options.second)
+    paths, family = (options.first, options.second), options.kin.stated
+    first, second = (read_adapter(path, family=family) for path in paths)
     differences = compare(first, second, open_base(options.basis.base))
-    headers = [describe(path, hashed=False).metadata for path in (options.first, options.second)]
+    headers = [describe(path, hashed=False, family=family).metadata for path in paths]
     return {
         "first": str(options.first),
         "second": str(options.second),
@@ -67,6 +74,12 @@ def diff(options: DiffOptions) -> Mapping[str, Any]:
         "layers": _pairs(_layers(first), _layers(second)),
         "differences": _told(differences),
     }
+
+
+def _named(adapter: Adapter, path: Path) -> Adapter:
+    """Return the adapter by the name of its file if it has none of its own."""
+    name = adapter.card.name or path.stem
+    return replace(adapter, card=replace(adapter.card, name=name))
 
 
 def _told(differences: tuple[Difference, ...]) -> list[Mapping[str, Any]]:

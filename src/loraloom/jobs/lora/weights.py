@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -30,7 +31,7 @@ def weighted(words: Sequence[str]) -> dict[str, tuple[Path, float]]:
 
 def free_name(path: Path, taken: Mapping[str, object]) -> str:
     """Return the name of a file or folder, with a number if another has that name already."""
-    stem = path.resolve().name.removesuffix(".safetensors")
+    stem = os.path.basename(os.path.realpath(path)).removesuffix(".safetensors")
     names = (stem if number == 1 else f"{stem}-{number}" for number in range(1, len(taken) + 2))
     return next(name for name in names if name not in taken)
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import final
 
-from loraloom.data.options import MOST_ENLARGED
+from loraloom.data.options import (
+    CAPTION_COLUMN,
+    CAPTION_ENCODING,
+    CAPTION_EXTENSION,
+    MOST_ENLARGED,
+    RECURSIVE,
+    CaptionEncoding,
+    CaptionExtension,
+)
 from loraloom.jobs.dataset.options import GoalName
 from loraloom.options import AbstractOptions, option
 
@@ -78,19 +86,7 @@ class PreprocessOptions(AbstractOptions):
         "before anything is written.",
         ko="쓸 수 없는 이미지를 빼고 목록에 적습니다. 지정하지 않으면 아무것도 쓰기 전에 멈춥니다.",
     )
-    recursive: bool = option(
-        False,
-        en="Take the pictures of all folders below as well.",
-        ko="하위 폴더 전체의 이미지도 씁니다.",
-    )
-    caption_extension: str | None = option(
-        None,
-        en="Extension of the caption files; without it, .txt before .caption.",
-        ko="캡션 파일의 확장자. 지정하지 않으면 .txt, .caption 순서로 찾습니다.",
-    )
-    caption_column: str | None = option(
-        None,
-        en="Column of metadata.jsonl or metadata.csv that holds the captions.",
-        ko="metadata.jsonl이나 metadata.csv에서 캡션이 있는 열.",
-        min_length=1,
-    )
+    recursive: bool = RECURSIVE
+    caption_extension: CaptionExtension = CAPTION_EXTENSION
+    caption_column: str | None = CAPTION_COLUMN
+    caption_encoding: CaptionEncoding | None = CAPTION_ENCODING

@@ -53,12 +53,18 @@ def names_in_file(names: Collection[str], where: str) -> CheckpointNames:
     return _checkpoint(families, fullest[0][1], where)
 
 
-def names_in_folder(part: str, names: Collection[str], where: str) -> CheckpointNames:
+def names_in_folder(
+    part: str, names: Collection[str], where: str, turned: Collection[str] = ()
+) -> CheckpointNames:
     """Return what the tensors of one network are that diffusers saved in a folder.
 
-    They have our names already, but for a level that transformers 5 leaves out.
+    They have our names already, but for a level that transformers 5 leaves out. Those that are
+    `turned` keep a weight with the inputs for rows.
     """
-    meanings = {name: Meaning(sites=(Site(part, canonical_path(part, name)),)) for name in names}
+    meanings = {
+        name: Meaning(sites=(Site(part, canonical_path(part, name)),), transposed=name in turned)
+        for name in names
+    }
     return _checkpoint((), meanings, where)
 
 
