@@ -49,6 +49,25 @@ def test_a_person_gets_a_table(file, capsys):
     assert "1 text_encoder + 1 unet" in shown
 
 
+@pytest.mark.parametrize(
+    ("format", "entry"), [("native", "loraloom.deltas"), ("kohya", "ss_network_args")]
+)
+def test_entries_that_say_nothing_to_a_person_are_left_to_programs(
+    file, tmp_path, capsys, format, entry
+):
+    output = tmp_path / f"{format}.safetensors"
+    words = ["lora", "merge", f"{file}:0.5", "-o", str(output), "--to", format]
+    assert main(words) == 0
+    capsys.readouterr()
+    assert main(["lora", "info", str(output), "--lang", "en"]) == 0
+    shown = capsys.readouterr().out
+    assert "numbers" in shown
+    assert "loraloom.deltas" not in shown
+    assert "network args" not in shown
+    assert main(["lora", "meta", "show", str(output), "--json"]) == 0
+    assert entry in json.loads(capsys.readouterr().out)["metadata"]
+
+
 def test_a_file_that_is_none_ends_with_status_4(tmp_path, capsys):
     path = tmp_path / "x.safetensors"
     path.write_bytes(b"nothing of the kind")

@@ -9,7 +9,9 @@ import torch
 
 from loraloom.adapters.card import Card
 from loraloom.composing import MergeSettings, Truncation, merge, resize
+from loraloom.composing.card import families_for
 from loraloom.errors import ModelError
+from loraloom.formats.coding import decode
 
 
 def _carded(make, seed, **fields):
@@ -90,3 +92,24 @@ def test_a_resized_adapter_keeps_its_card_and_says_so(make):
     card = resize(one, Truncation(rule="sv_fro", number=0.9)).adapter.card
     assert (card.name, card.triggers, card.facts["steps"]) == ("cat", ("cat",), 5)
     assert card.facts["made_from"] == {"tool": "resize", "rule": "sv_fro", "number": 0.9}
+
+
+def test_adapters_that_no_one_family_has_are_refused_where_one_is_open():
+    """A second text encoder of XL or SD3, and a text encoder in the names of SD1."""
+    name = "text_model.encoder.layers.0.self_attn.q_proj"
+    open_one, other = (
+        decode(
+            {
+                f"{part}.{name}.lora_A.weight": torch.ones(2, width),
+                f"{part}.{name}.lora_B.weight": torch.ones(width, 2),
+            },
+            {},
+            family=family,
+        )
+        for part, width, family in (("text_encoder_2", 1280, ""), ("text_encoder", 768, "sd1"))
+    )
+    assert families_for(open_one) == ("sdxl", "sd3")
+    with pytest.raises(ModelError) as caught:
+        merge({"a": open_one, "b": other}, {"a": 1.0, "b": 1.0})
+    assert caught.value.code == "composing.families"
+    assert "a: sdxl / sd3, b: sd1" in str(caught.value)

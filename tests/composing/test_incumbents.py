@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
 
 from loraloom.adapters.adapter import Adapter
+from loraloom.adapters.attachment import attach
 from loraloom.adapters.card import Card
 from loraloom.adapters.lora import Lora
 from loraloom.composing import MergeSettings, Truncation, merge
+from loraloom.composing.base_weights import BaseWeights
+from loraloom.formats.files import read_adapter, write_adapter
 from tests.composing.conftest import assert_same_changes, changes, site
 
 WHERE = site("tokens")
@@ -122,6 +127,68 @@ def test_pefts_svd_after_thinning_is_ours_by_weight():
         settings = MergeSettings(mode=ours, density=0.3, trim="weight")
         merged = changes(merge(pair, weights, settings).adapter)
         assert _error(merged, found) < 1e-2
+
+
+def _saved_pair(tmp_path, **fields):
+    """Return a PEFT model with two LoRAs on one linear layer, and ours of the same files."""
+    torch.manual_seed(0)
+    model = nn.Sequential()
+    model.add_module("tokens", nn.Linear(96, 64))
+    config = LoraConfig(r=8, lora_alpha=4.0, target_modules=["tokens"], **fields)
+    peft = get_peft_model(model, config, adapter_name="first")
+    peft.add_adapter("second", config)
+    layer = peft.base_model.model.tokens
+    for name, parameter in layer.named_parameters():
+        if "base_layer" not in name:
+            parameter.data += torch.randn(parameter.shape) / 4
+    peft.save_pretrained(str(tmp_path))
+    return peft, {name: read_adapter(tmp_path / name) for name in ("first", "second")}
+
+
+@pytest.mark.parametrize(
+    ("fields", "least"),
+    [({"use_rslora": True}, 2.9), ({"lora_bias": True}, 0.03), ({"use_dora": True}, 0.03)],
+    ids=["rslora", "bias", "dora"],
+)
+@pytest.mark.filterwarnings("ignore:Adapter .* have invalid shape")  # it takes a bias for a factor
+def test_what_pefts_cat_forgets_is_merged(fields, least, tmp_path):
+    """PEFT's `cat` scales rsLoRAs by the root of the new rank, and drops biases and magnitudes."""
+    peft, ours = _saved_pair(tmp_path, **fields)
+    layer, given = peft.base_model.model.tokens, {"first": 0.7, "second": 0.3}
+    x = torch.randn(5, 96)
+    with torch.no_grad():
+        expected = before = layer.base_layer(x)
+        for name, weight in given.items():
+            peft.set_adapter(name)
+            expected = expected + weight * (peft(x) - before)
+        peft.add_weighted_adapter(list(given), list(given.values()), "both", combination_type="cat")
+        peft.set_adapter("both")
+        theirs = peft(x)
+    base = BaseWeights.of({WHERE: layer.base_layer.weight.data})
+    merged = merge(ours, given, base=base).adapter
+    plain = nn.Sequential()
+    plain.add_module("tokens", layer.base_layer)
+    with torch.no_grad(), attach({"model": plain}, {"merged": merged}, {"merged": 1.0}):
+        found = plain(x)
+    size = (expected - before).norm()
+    assert (theirs - expected).norm() > least * size
+    assert (found - expected).norm() < 1e-5 * size
+
+
+def test_a_merge_of_ranks_by_pattern_is_read_again(tmp_path):
+    """PEFT's `linear` saves such a merge with factors that its own configuration does not fit."""
+    peft, ours = _saved_pair(tmp_path, rank_pattern={"tokens": 4})
+    peft.add_weighted_adapter(["first", "second"], [0.7, 0.3], "both", combination_type="linear")
+    peft.save_pretrained(str(tmp_path), selected_adapters=["both"])
+    fresh = nn.Sequential()
+    fresh.add_module("tokens", nn.Linear(96, 64))
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        PeftModel.from_pretrained(copy.deepcopy(fresh), tmp_path / "both")
+    merged = merge(ours, {"first": 0.7, "second": 0.3}).adapter
+    write_adapter(merged, tmp_path / "ours", "peft")
+    read = PeftModel.from_pretrained(fresh, tmp_path / "ours").base_model.model.tokens
+    found = {WHERE: read.get_delta_weight("default").double()}
+    assert_same_changes(found, changes(merged), 1e-6)
 
 
 # kohya's scripts, by their formulas: sd-scripts, networks/merge_lora.py and svd_merge_lora.py.

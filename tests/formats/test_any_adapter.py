@@ -70,7 +70,7 @@ def _assert_same_file(found, expected):
 
 
 @given(data=st.data(), format=ANY_FORMAT)
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_what_is_written_is_read_bit_for_bit(data, format):
     adapter = any_adapter(data, format)
     read = _read(encode(FORMATS[format], adapter))
@@ -78,7 +78,7 @@ def test_what_is_written_is_read_bit_for_bit(data, format):
 
 
 @given(data=st.data(), format=ANY_FORMAT)
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_what_is_read_is_written_as_it_was(data, format):
     """Also by other hands: alphas in other types and shapes or not there, and entries unknown."""
     adapter = any_adapter(data, format)
@@ -108,7 +108,7 @@ def test_what_is_read_is_written_as_it_was(data, format):
 
 
 @given(data=st.data())
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_the_update_is_the_same_in_every_format(data):
     """Through several formats in a row, every number of every update stays."""
     route = data.draw(st.lists(st.sampled_from(sorted(EXPRESSIBLE)), min_size=2, max_size=4))
@@ -124,7 +124,7 @@ def test_the_update_is_the_same_in_every_format(data):
 
 
 @given(data=st.data(), format=ANY_FORMAT)
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_a_file_is_known_for_what_it_is(data, format):
     adapter = any_adapter(data, format)
     encoded = encode(FORMATS[format], adapter)
@@ -139,7 +139,7 @@ def test_a_file_is_known_for_what_it_is(data, format):
 
 
 @given(data=st.data(), format=ANY_FORMAT)
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_a_file_that_lacks_or_mixes_something_is_read_whole_or_refused(data, format):
     """Tensors lost, renamed and of other shapes: an error of ours, or every tensor in its place."""
     encoded = encode(FORMATS[format], any_adapter(data, format))
@@ -184,7 +184,7 @@ FUSED = {
     dtype=st.sampled_from(DTYPES[:3]),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_stacking_and_splitting_undo_each_other(name, width, ranks, scale, dtype, seed):
     """Separate LoRAs come back from the stacked one bit for bit, and it from them."""
     modules, shares = FUSED[name]
@@ -220,7 +220,7 @@ def test_stacking_and_splitting_undo_each_other(name, width, ranks, scale, dtype
     dtype=st.sampled_from(DTYPES),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_splitting_and_stacking_keep_a_shared_factor(name, width, rank, alpha, dtype, seed):
     generator = torch.Generator().manual_seed(seed)
     rows = sum(FUSED[name][1]) * width
@@ -255,7 +255,7 @@ def _assert_same_tensors(found, expected):
     dtype=st.sampled_from(DTYPES),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_scale_and_shift_change_places_and_back(width, rank, dtype, seed):
     name = "lora_unet_final_layer_adaLN_modulation_1"
     generator = torch.Generator().manual_seed(seed)
@@ -273,7 +273,7 @@ def test_scale_and_shift_change_places_and_back(width, rank, dtype, seed):
 
 
 @given(data=st.data(), format=ANY_FORMAT)
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_the_axis_of_a_magnitude_survives(data, format):
     """Also where rows and columns are as many, and only the shape in the file can tell."""
     size = data.draw(st.integers(2, 6))

@@ -6,6 +6,7 @@ import errno
 import os
 import resource
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -84,3 +85,48 @@ def test_a_folder_in_the_files_place(tmp_path):
         write_files({tmp_path / "other": b"new", tmp_path / "file": b"new"}, overwrite=True)
     assert caught.value.code == "output.is_folder"
     assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize("failing", ["second", "stale"])
+def test_what_cannot_be_put_into_its_place_leaves_all_as_it_was(
+    tmp_path, monkeypatch, failing, links
+):
+    """Renaming fails at the second file, or at one that is to be removed."""
+    old = {name: tmp_path / name for name in ("first", "second", "stale")}
+    for name, path in old.items():
+        path.write_bytes(name.encode())
+    failed = []
+
+    def fails(rename):
+        def call(self, target):
+            if failing in (self.name, target.name) and not failed:
+                failed.append(self)
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return rename(self, target)
+
+        return call
+
+    def without_links(*_):
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(Path, "replace", fails(Path.replace))
+    monkeypatch.setattr(Path, "rename", fails(Path.rename))
+    if not links:
+        monkeypatch.setattr(os, "link", without_links)
+    new = {path: b"new" for path in (old["first"], old["second"], tmp_path / "made" / "third")}
+    with pytest.raises(OutputError):
+        write_files(new, overwrite=True, stale=[old["stale"]])
+    assert sorted(os.listdir(tmp_path)) == sorted(old)
+    assert {name: path.read_bytes() for name, path in old.items()} == {
+        name: name.encode() for name in old
+    }
+
+
+def test_nothing_is_left_aside(tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    for path in (first, second):
+        path.write_bytes(b"old")
+    write_files({first: b"new", tmp_path / "third": b"new"}, overwrite=True, stale=[second])
+    assert sorted(os.listdir(tmp_path)) == ["first", "third"]
+    assert first.read_bytes() == b"new"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,10 +13,19 @@ from loraloom.adapters.site import Site
 from loraloom.errors import ModelError
 from loraloom.formats.coding import decode, encode
 from loraloom.formats.conversion import convert
-from loraloom.formats.table import FORMATS
+from loraloom.formats.files import read_adapter, write_adapter
+from loraloom.formats.table import FORMATS, WRITTEN
 from tests.formats.naming.published import weights
 
 RANK = 2
+LAYERS = {
+    "unet": ("1.attentions.0.transformer_blocks.0.attn2.to_k",),
+    "transformer": ("transformer_blocks.0.attn.to_q", "transformer_blocks.0.attn.to_k"),
+    "text_encoder": ("layers.0.self_attn.q_proj",),
+    "text_encoder_2": ("layers.0.self_attn.q_proj", "block.0.layer.0.SelfAttention.q"),
+    "text_encoder_3": ("block.0.layer.0.SelfAttention.q",),
+}
+"""Few layers of each network, with one among them whose width tells the family."""
 
 
 def _pairs(names: Iterable[tuple[str, tuple[int, ...]]], ends: tuple[str, str]):
@@ -169,3 +179,59 @@ def test_a_family_that_was_assumed_is_told(tmp_path):
     warned = convert(tmp_path / "small.safetensors", tmp_path / "kohya.safetensors", "kohya")
     assert [each.code for each in warned] == ["format.family_assumed"]
     assert convert(tmp_path / "small.safetensors", tmp_path / "native.safetensors", "native") == ()
+
+
+@pytest.mark.parametrize(
+    ("model", "parts"),
+    [
+        ("sd1", {"unet": ".attn2.to_k", "text_encoder": "layers.0.self_attn"}),
+        ("sdxl", {"unet": ".attn2.to_k", "text_encoder_2": "layers.0.self_attn"}),
+        ("sdxl", {"text_encoder_2": "layers.0.self_attn"}),
+        ("flux", {"transformer": "transformer_blocks.0.attn.to_"}),
+    ],
+)
+def test_a_folder_per_network_of_published_weights_is_read_again(model, parts, tmp_path):
+    tensors = {}
+    for part, found in parts.items():
+        tensors |= _diffusers(model, part, found)
+    adapter = decode(tensors, {}, family=model)
+    write_adapter(adapter, tmp_path / "folder", "peft")
+    read = read_adapter(tmp_path / "folder")
+    assert read.deltas.keys() == adapter.deltas.keys()
+    assert read.card.family == model
+
+
+@pytest.mark.parametrize("format", ["native", "diffusers", "kohya"])
+def test_a_family_that_was_stated_is_told_by_what_is_written(format):
+    tensors = _diffusers("sdxl", "text_encoder_2", "layers.0.self_attn")
+    assert decode(tensors, {}).card.family == ""
+    stated = decode(tensors, {"ss_base_model_version": "sdxl_base_v1-0"}, family="sd3")
+    written = encode(FORMATS[format], stated)
+    if format != "diffusers":  # there it is written as it was read
+        assert decode(written.tensors, written.metadata).card.family == "sd3"
+    plain = encode(FORMATS["native"], decode(tensors, {}, family="sdxl"))
+    assert decode(plain.tensors, plain.metadata).card.family == "sdxl"
+
+
+@pytest.mark.parametrize("format", WRITTEN)
+@pytest.mark.parametrize(
+    ("model", "parts"),
+    [
+        ("sd1", ("unet", "text_encoder")),
+        ("sd2", ("unet", "text_encoder")),
+        ("sdxl", ("unet", "text_encoder", "text_encoder_2")),
+        ("sd3", ("transformer", "text_encoder_3")),
+        ("flux", ("transformer", "text_encoder_2")),
+    ],
+)
+def test_adapters_of_published_widths_go_through_every_format(model, parts, format):
+    tensors = {}
+    for part in parts:
+        tensors |= _diffusers(model, part, *LAYERS[part])
+    adapter = decode(tensors, {}, family=model)
+    for way in (format, "native", format):
+        encoded = encode(FORMATS[way], adapter)
+        found = decode(encoded.tensors, encoded.metadata, encoded.config)
+        assert set(adapter.deltas) <= set(found.deltas)
+        assert found.card.family == model
+        adapter = replace(adapter, card=found.card, origin=found.origin)

@@ -54,6 +54,26 @@ def test_overwriting_leaves_nothing_of_the_old_adapter(tmp_path):
     assert {s: d.alpha for s, d in read_adapter(tmp_path).deltas.items()} == {UNET: 4.0, TEXT: 4.0}
 
 
+def test_overwriting_half_an_adapter_leaves_nothing_of_it(tmp_path):
+    """A configuration without weights, and one of a network that the new adapter does not have."""
+    write_adapter(_adapter(UNET, TEXT), tmp_path, "peft")
+    (tmp_path / "unet").rename(tmp_path / "text_encoder_2")
+    (tmp_path / "adapter_config.json").write_text("{}")
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(OutputError) as caught:
+        write_adapter(_adapter(UNET, TEXT), tmp_path, "peft")
+    assert caught.value.code == "output.exists"
+    write_adapter(_adapter(UNET, TEXT, alpha=3.0), tmp_path, "peft", overwrite=True)
+    assert _names(tmp_path) == {
+        "notes.txt",
+        "unet/adapter_model.safetensors",
+        "unet/adapter_config.json",
+        "text_encoder/adapter_model.safetensors",
+        "text_encoder/adapter_config.json",
+    }
+    assert {s: d.alpha for s, d in read_adapter(tmp_path).deltas.items()} == {UNET: 3.0, TEXT: 3.0}
+
+
 def test_subfolders_of_other_names_are_other_adapters(tmp_path):
     write_adapter(_adapter(UNET), tmp_path / "cat", "peft")
     with pytest.raises(ModelError) as caught:

@@ -11,7 +11,12 @@ import torch
 from safetensors import safe_open
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from loraloom.adapters.adapter import Adapter
 from loraloom.adapters.attachment import attach
+from loraloom.adapters.card import Card
+from loraloom.adapters.dora import Dora
+from loraloom.adapters.lora import Lora
+from loraloom.adapters.site import Site
 from loraloom.errors import ModelError
 from loraloom.formats.files import read_adapter, write_adapter
 from loraloom.formats.summary import describe
@@ -75,6 +80,35 @@ def test_the_bases_embeddings_beside_an_adapter_are_no_part_of_it(tmp_path, mode
     for name in ("again", "alone"):
         theirs = peft.PeftModel.from_pretrained(copy.deepcopy(model), tmp_path / name).eval()
         assert torch.equal(theirs(TOKENS).logits, expected)
+
+
+@pytest.mark.parametrize("through", ["native", "lycoris"])
+@pytest.mark.parametrize("targets", [["embed_tokens"], ["embed_tokens", "q_proj"]])
+def test_an_embeddings_magnitude_comes_back_through_other_formats(
+    tmp_path, model, through, targets
+):
+    """PEFT's is one of the inputs there, of whose weight it sees the transposed one."""
+    expected = _saved(model, tmp_path / "cat", target_modules=targets, use_dora=True)
+    between = tmp_path / "between.safetensors"
+    write_adapter(read_adapter(tmp_path / "cat"), between, through)
+    write_adapter(read_adapter(between), tmp_path / "back", "peft")
+    theirs = peft.PeftModel.from_pretrained(copy.deepcopy(model), tmp_path / "back").eval()
+    torch.testing.assert_close(theirs(TOKENS).logits, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("axis", "format"), [("output", "peft"), ("input", "diffusers")])
+def test_a_magnitude_that_would_be_read_as_another_has_no_place(tmp_path, axis, format):
+    """PEFT's are of the inputs of embeddings; diffusers' are of the outputs of all layers."""
+    site = Site("text_encoder", "text_model.embeddings.token_embedding.weight")
+    size = {"output": 8, "input": 6}[axis]
+    dora = Dora(Lora(torch.ones(2, 6), torch.ones(8, 2), 1.0), torch.ones(size), axis)
+    adapter, path = (
+        Adapter(deltas={site: dora}, card=Card(family="sd1")),
+        tmp_path / "x.safetensors",
+    )
+    with pytest.raises(ModelError) as caught:
+        write_adapter(adapter, path, format)
+    assert caught.value.code == "format.cannot_express"
 
 
 def test_that_they_are_there_is_said_with_their_names(tmp_path, model):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,17 @@ def test_a_folder_in_the_place_of_one_caption_stops_only_that_one(
     assert caught.value.code == "caption.blocked"
     assert caught.value.details == {"count": 1, "files": "a.png"}
     assert (tmp_path / "b.txt").read_text(encoding="utf-8") == "12 by 9\n"
+
+
+def test_a_pipe_in_the_place_of_a_caption_is_refused_and_not_waited_for(
+    tmp_path: Path, speaker: Speaker
+) -> None:
+    draw(tmp_path, "a.png")
+    os.mkfifo(tmp_path / "a.txt")
+    with pytest.raises(DatasetError) as caught:
+        run(tmp_path)
+    assert caught.value.code == "dataset.caption_unreadable"
+    assert str(tmp_path / "a.txt") in str(caught.value)
 
 
 def test_captions_that_are_there_are_kept_and_counted(tmp_path: Path, speaker: Speaker) -> None:

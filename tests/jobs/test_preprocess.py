@@ -100,6 +100,26 @@ def test_only_what_changed_is_made_anew_and_what_was_edited_by_hand_is_kept(raw,
     assert {"preprocess.edited", "preprocess.dropped"} <= codes
 
 
+def test_captions_edited_by_hand_are_not_left_behind_by_another_trigger(raw, tmp_path, capsys):
+    out = tmp_path / "data"
+    _run(raw, out, capsys=capsys)
+    old = out / "anime" / "1_anistyle"
+    (old / "2.txt").write_text("my own words", encoding="utf-8")
+    before = _state(out)
+    flags = ("--trigger", "anime=newt", "--trigger", "sketch=other")
+    error = _run(raw, out, *flags, capsys=capsys, status=1)["error"]
+    assert error["code"] == "preprocess.edited_elsewhere"
+    assert "2.txt" in json.dumps(error)
+    assert _state(out) == before
+    # The way back is as it was; and once they are moved, the new run takes place.
+    assert "preprocess.edited" in {w["code"] for w in _run(raw, out, capsys=capsys)["warnings"]}
+    (old / "2.txt").rename(tmp_path / "kept.txt")
+    _run(raw, out, *flags, capsys=capsys)
+    assert {path.name for path in (out / "anime" / "1_newt").glob("*.txt")} == {
+        f"{number}.txt" for number in range(3)
+    }
+
+
 def test_a_stopped_job_is_taken_up_where_it_stopped(raw, tmp_path, capsys):
     whole = tmp_path / "whole"
     _run(raw, whole, capsys=capsys)

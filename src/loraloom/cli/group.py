@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import Any
 
 import click
@@ -82,6 +81,8 @@ def _help_alone(ctx: click.Context, **parameters: Any) -> None:
 def _version() -> click.Option:
     def show(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
         if value and not ctx.resilient_parsing:
+            from importlib.metadata import version  # which takes longer than all of click
+
             click.echo(f"loraloom {version('loraloom')}")
             ctx.exit()
 

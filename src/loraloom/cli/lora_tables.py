@@ -45,12 +45,17 @@ def verify_lines(told: Mapping[str, Any], session: Session) -> Iterator[str]:
             tolerance=f"{told['tolerance']:.3g}",
             count=told["beyond"],
         )
+        differing = [each for each in told["embeddings"] if each["error"] != 0]
+        if told["embeddings"]:
+            counts = {"count": told["embeddings_beyond"], "total": len(told["embeddings"])}
+            yield say("verify.embeddings", **counts)
+        yield from _differences(differing, session, "word")
     verdict = "verify.ok" if told["ok"] else "verify.not_ok"
     yield say(verdict, path=told["path"], count=told["weights"])
 
 
 def diff_lines(told: Mapping[str, Any], session: Session) -> Iterator[str]:
-    """Yield what headers, weights and changes differ in."""
+    """Yield what headers, weights, changes and token embeddings differ in."""
     for code in ("metadata", "layers"):
         if pairs := told[code]:
             yield session.say(f"diff.{code}", count=len(pairs))
@@ -59,6 +64,11 @@ def diff_lines(told: Mapping[str, Any], session: Session) -> Iterator[str]:
     differing = [each for each in told["differences"] if each["error"] != 0]
     yield session.say("diff.changes", count=len(differing), total=len(told["differences"]))
     yield from _differences(differing, session)
+    taught = [each for each in told["embeddings"] if each["error"] != 0]
+    if told["embeddings"]:
+        counts = {"count": len(taught), "total": len(told["embeddings"])}
+        yield session.say("diff.embeddings", **counts)
+    yield from _differences(taught, session, "word")
 
 
 def interference_lines(told: Mapping[str, Any], session: Session) -> Iterator[str]:
@@ -118,10 +128,11 @@ def saved_lines(told: Mapping[str, Any], session: Session) -> Iterator[str]:
     yield told["path"]
 
 
-def _differences(differences: Sequence[Mapping[str, Any]], session: Session) -> Iterator[str]:
+def _differences(
+    differences: Sequence[Mapping[str, Any]], session: Session, what: str = "place"
+) -> Iterator[str]:
     rows = [
-        (each["place"], f"{each['error']:.3g}", _only(each["only"], session))
-        for each in differences
+        (each[what], f"{each['error']:.3g}", _only(each["only"], session)) for each in differences
     ]
     yield from _cut(rows, session)
 
@@ -157,8 +168,13 @@ def _info_rows(info: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     }
     yield from ((name, text) for name, text in rows.items() if text)
     for name, fact in info["facts"].items():
-        if fact is not None:
+        if fact not in _EMPTY and name not in _SPELLING:
             yield name, _fact(fact)
+
+
+_EMPTY: Final[tuple[Any, ...]] = (None, "", {}, [], "{}", "[]")
+_SPELLING: Final = frozenset({"loraloom.deltas", "lora_adapter_metadata"})
+"""Entries that tell programs how tensors are to be read, of which the table tells the sum."""
 
 
 def _fact(fact: Any) -> str:

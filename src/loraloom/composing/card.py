@@ -10,6 +10,8 @@ from torch import Tensor
 from loraloom.adapters.adapter import Adapter
 from loraloom.adapters.card import Card
 from loraloom.errors import ModelError
+from loraloom.formats.coding import outline_of
+from loraloom.formats.families import possible_families
 
 
 def merged_card(
@@ -23,9 +25,9 @@ def merged_card(
     `ModelError`.
     """
     cards = {each: adapter.card for each, adapter in adapters.items()}
-    families = {each: card.family for each, card in cards.items() if card.family}
-    if len(set(families.values())) > 1:
-        told = ", ".join(f"{each}: {family}" for each, family in families.items())
+    if not have_a_family(adapters.values()):
+        families = {each: families_for(adapter) for each, adapter in adapters.items()}
+        told = ", ".join(f"{each}: {' / '.join(names)}" for each, names in families.items())
         raise ModelError("composing.families", families=told)
     sources = [
         {
@@ -37,13 +39,26 @@ def merged_card(
         for each, card in cards.items()
     ]
     return Card(
-        family=next(iter(families.values()), ""),
+        family=next((card.family for card in cards.values() if card.family), ""),
         name=name,
         base=_agreed(card.base for card in cards.values()),
         base_hash=_agreed(card.base_hash for card in cards.values()),
         triggers=tuple(dict.fromkeys(word for card in cards.values() for word in card.triggers)),
         facts={"made_from": dict(made_from), "sources": sources},
     )
+
+
+def families_for(adapter: Adapter) -> tuple[str, ...]:
+    """Return the model families that an adapter can be for; empty if it tells nothing of them."""
+    if adapter.card.family:
+        return (adapter.card.family,)
+    return possible_families(outline_of(adapter).layers)
+
+
+def have_a_family(adapters: Iterable[Adapter]) -> bool:
+    """Whether some model family can be that of all adapters that tell of one."""
+    possible = [set(names) for names in map(families_for, adapters) if names]
+    return not possible or bool(possible[0].intersection(*possible[1:]))
 
 
 def merged_embeddings(adapters: Mapping[str, Adapter]) -> dict[str, Mapping[str, Tensor]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeAlias, final
 
@@ -46,10 +46,15 @@ Made: TypeAlias = tuple[AbstractDelta, Fit]
 @final
 @dataclass(frozen=True, kw_only=True)
 class Composition:
-    """An adapter that a tool made, and its fit at every place."""
+    """An adapter that a tool made, and its fit at every place.
+
+    `norms` are those of changes whose fit has none, where somebody asked for them; None where only
+    a base would tell.
+    """
 
     adapter: Adapter
     fits: tuple[Fit, ...]
+    norms: Mapping[Place, float | None] = field(default_factory=dict[Place, float | None])
 
     @classmethod
     def of(
@@ -69,10 +74,22 @@ class Composition:
 
     @property
     def error(self) -> float:
-        """The relative Frobenius error of all changes together, as far as norms are known."""
-        known = [(fit.norm, fit.error) for fit in self.fits if fit.norm is not None]
+        """The relative Frobenius error of all changes together, as far as norms are known.
+
+        A change without a fit is as it was asked for.
+        """
+        errors = {fit.place: fit.error for fit in self.fits}
+        norms = {**self.norms, **{fit.place: fit.norm for fit in self.fits if fit.norm is not None}}
+        known = [
+            (norm, errors.get(place, 0.0)) for place, norm in norms.items() if norm is not None
+        ]
         whole = math.hypot(*(norm for norm, _ in known))
         return math.hypot(*(norm * error for norm, error in known)) / whole if whole else 0.0
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether `error` covers every change, none of which only a base would tell."""
+        return None not in self.norms.values()
 
     @property
     def energy(self) -> float:

@@ -51,7 +51,8 @@ def find_captions(
 
     The first of these that exists: its caption file (in the order of `extensions`), its row in
     the metadata file, the words of the subset, the trigger. A file or row that exists and says
-    nothing is a fault, and nothing else stands in for it.
+    nothing is a fault, and nothing else stands in for it; so is a row that cannot be read, for each
+    picture without a caption that it may belong to.
     """
     extensions = subset.caption_extensions or extensions
     files = {listing.folder: caption_files(listing, extensions) for listing in subset.listings}
@@ -65,7 +66,7 @@ def find_captions(
             captions[path] = _from_file(beside, encoding, also_row=row is not None)
         elif row is not None:
             captions[path] = _from_row(path, row, subset.metadata.encoding)
-        elif fault := subset.metadata.faulty.get(name):
+        elif fault := subset.metadata.faulty.get(name, subset.metadata.unread):
             captions[path] = Caption(origin="row", fault=fault)
         elif subset.words:
             captions[path] = Caption(text=subset.words, origin="folder")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import MappingProxyType
@@ -18,6 +19,7 @@ from loraloom.data.rows import (
     COLUMNS,
     PICTURE,
     Row,
+    UnreadRow,
     caption_column,
     no_column,
     quoted_names,
@@ -34,14 +36,16 @@ class Metadata:
     """The captions of one table, by path relative to its folder ("sub/cat.png", composed form).
 
     `faulty` are the pictures whose row cannot be used, and `faults` all rows that cannot, by line;
-    line 1 of a table of commas is its header, without which no row counts. `folders` are those that
-    its rows name pictures in, `absent` the pictures named that are not there; `rivals` counts the
-    rows with more than one column that could be the caption. `encoding` is what it was read in.
+    line 1 of a table of commas is its header, without which no row counts. `unread` is the first
+    fault of a row that may be of any picture, None if there is none. `folders` are those that its
+    rows name pictures in, `absent` the pictures named that are not there; `rivals` counts the rows
+    with more than one column that could be the caption. `encoding` is what it was read in.
     """
 
     captions: Mapping[str, str]
     faulty: Mapping[str, DatasetError] = field(default_factory=dict[str, DatasetError])
     faults: tuple[tuple[int, DatasetError], ...] = ()
+    unread: DatasetError | None = None
     folders: tuple[Path, ...] = ()
     absent: tuple[str, ...] = ()
     rivals: int = 0
@@ -65,11 +69,15 @@ def read_metadata(
     faults: list[tuple[int, DatasetError]] = []
     folders: dict[Path, None] = {}
     absent: list[str] = []
+    unread: DatasetError | None = None
     rivals = 0
     for line, row in rows(path, column, encoding=encoding):
         name = ""
         try:
             if isinstance(row, DatasetError):
+                if picture := _picture_of_unread(path, line, row):
+                    name = relative_name(picture, path.parent)
+                    folders[picture.parent] = None
                 raise row
             picture = picture_of(path, line, row)
             if picture is None:
@@ -86,10 +94,13 @@ def read_metadata(
             faults.append((line, error))
             if name:
                 faulty.setdefault(name, error)
+            else:
+                unread = unread or error
     return Metadata(
         captions=MappingProxyType({n: text for n, text in captions.items() if n not in faulty}),
         faulty=MappingProxyType(faulty),
         faults=tuple(faults),
+        unread=unread,
         folders=tuple(sorted(folders)),
         absent=tuple(absent),
         rivals=rivals,
@@ -139,6 +150,14 @@ def picture_of(path: Path, line: int, row: Row) -> Path | None:
         for picture in map(path.parent.joinpath, spellings):
             if os.path.isfile(picture):
                 return picture
+    return None
+
+
+def _picture_of_unread(path: Path, line: int, fault: DatasetError) -> Path | None:
+    """Return the picture that a row names though it cannot be used, None if none can be told."""
+    if isinstance(fault, UnreadRow):
+        with suppress(DatasetError):
+            return picture_of(path, line, fault.cells)
     return None
 
 

@@ -23,6 +23,14 @@ Row: TypeAlias = Mapping[str, object]
 """The cells of a picture by the names of their columns."""
 
 
+class UnreadRow(DatasetError):
+    """A row that cannot be used; `cells` are those that could be told apart all the same."""
+
+    def __init__(self, fault: DatasetError, cells: Row) -> None:
+        super().__init__(fault.code, **fault.details)
+        self.cells = cells
+
+
 def rows(
     path: Path, column: str | None = None, *, encoding: str | None = None
 ) -> Iterator[tuple[int, Row | DatasetError]]:
@@ -56,7 +64,8 @@ def _json_row(path: Path, line: int, content: str) -> Row | DatasetError:
         return _malformed(path, line, "not an object")
     # JSON may spell half of a letter, which no text can hold.
     if "\\ud" in content.lower() and not is_spelled(json.dumps(row, ensure_ascii=False)):
-        return DatasetError("dataset.metadata_letters", file=path.name, line=line)
+        fault = DatasetError("dataset.metadata_letters", file=path.name, line=line)
+        return UnreadRow(fault, cast(Row, row))
     return cast(Row, row)
 
 
@@ -106,7 +115,8 @@ def _row_of(
 ) -> Row | DatasetError:
     """Return a row of a table of text; one with too many or too few cells is malformed."""
     if len(cells) != len(header):
-        return _malformed(path, line, f"{len(cells)} cells, not {len(header)}")
+        fault = _malformed(path, line, f"{len(cells)} cells, not {len(header)}")
+        return UnreadRow(fault, dict(zip(header, cells, strict=False)))
     return dict(zip(header, cells, strict=True))
 
 

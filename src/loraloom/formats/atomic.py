@@ -6,7 +6,7 @@ import errno
 import os
 import secrets
 from collections.abc import Collection, Generator, Iterable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TypeAlias
 
@@ -24,7 +24,8 @@ def write_files(
     A content in blocks is gone through once, and never held as a whole.
     Each is written beside its place under a passing name, forced to the disk, and then renamed.
     A file that exists is an `OutputError` unless `overwrite`; so is a full disk or a folder that
-    cannot be written to. Then nothing half-written is left behind, nor any folder made for it.
+    cannot be written to, or a file that cannot be put into its place or removed. Then everything
+    is as it was: nothing half-written is left behind, nor any folder made for it.
     """
     for _ in writing(contents, overwrite=overwrite, stale=stale):
         pass
@@ -38,6 +39,7 @@ def writing(
     To close it before its end is to write nothing at all.
     """
     passing = {path: path.with_name(f".{secrets.token_hex(8)}.part") for path in contents}
+    aside = {path: path.with_name(f".{secrets.token_hex(8)}.old") for path in (*contents, *stale)}
     made: list[Path] = []
     where = next(iter(contents))
     try:
@@ -51,11 +53,20 @@ def writing(
                     yield len(block)
                 file.flush()
                 os.fsync(file.fileno())
-        for where in contents:
-            passing[where].replace(where)
-        for where in stale:
-            where.unlink()
-        _sync_folders(path.parent for path in contents)
+        with ExitStack() as undoing:
+            several = len(contents) + len(stale) > 1
+            for where in contents:
+                if several:
+                    _keep(where, aside[where], undoing)
+                passing[where].replace(where)
+            for where in stale:
+                where.rename(aside[where])
+                undoing.callback(_restore, where, aside[where])
+            _sync_folders(path.parent for path in contents)
+            undoing.pop_all()
+        for each in aside.values():
+            with suppress(OSError):
+                each.unlink()
     except OSError as error:
         raise unwritable(where, error) from error
     finally:
@@ -73,6 +84,26 @@ def _check_place(path: Path, overwrite: bool) -> None:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if path.exists() and not overwrite:
         raise OutputError("output.exists", path=path)
+
+
+def _keep(path: Path, aside: Path, undoing: ExitStack) -> None:
+    """Keep what is at a path under a second name too, and note how to have it back.
+
+    Where the file system has no second names it is moved.
+    """
+    if not os.path.lexists(path):
+        undoing.callback(path.unlink, missing_ok=True)
+        return
+    try:
+        os.link(path, aside)
+    except OSError:
+        path.rename(aside)
+    undoing.callback(_restore, path, aside)
+
+
+def _restore(path: Path, aside: Path) -> None:
+    aside.replace(path)
+    aside.unlink(missing_ok=True)  # It stays where both are names of one file.
 
 
 def _make_folders(folder: Path, made: list[Path]) -> None:

@@ -36,7 +36,8 @@ def read_card(contents: Contents, family: str) -> Card:
         return foreign_card(metadata, family)
     try:
         content = _OBJECT.validate_json(entry)
-        card = _CARD.validate_python({"family": family, **content})
+        stated = {"family": contents.family} if contents.family else {}
+        card = _CARD.validate_python({"family": family, **content, **stated})
     except ValidationError as error:
         reason = "; ".join(
             f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:3]

@@ -78,6 +78,9 @@ class Diffusers(AbstractCodec):
         is_bias = place.sites[0].parameter == "bias"
         if not is_bias and layer.kind not in _WRITTEN.kinds:
             return None
+        # PEFT's magnitude of an embedding, which here would be read as one of the outputs.
+        if layer.settings.get("axis") == "input":
+            return None
         return spell_peft(place, layer, part)
 
     def misfits(self, outline: Outline) -> Collection[Place]:
@@ -85,7 +88,7 @@ class Diffusers(AbstractCodec):
             place
             for network in outline.networks
             for place, layer in outline.of(network).items()
-            if not _WRITTEN.holds(layer, outline.of(network))
+            if not _WRITTEN.holds(place, layer, outline.of(network))
             and not is_lora_bias(place, layer, outline.of(network))
         ]
 

@@ -197,6 +197,3 @@ PEFT_TABLE: Final = Endings(
     )
 )
 """PEFT's for a layer that looks rows up, whose weight it sees the other way round."""
-
-PEFT_EMBEDDING: Final = Endings(_EMBEDDING)
-"""PEFT's for a layer that looks rows up."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -17,7 +17,13 @@ from loraloom.formats.group import grouped
 from loraloom.formats.layout import Claimed
 from loraloom.formats.naming.family import Family
 from loraloom.formats.naming.meaning import Holder, Meaning
-from loraloom.formats.naming.table import FAMILIES, families_of, family_told, parts_of
+from loraloom.formats.naming.table import (
+    FAMILIES,
+    FAMILY_KEYS,
+    families_of,
+    family_told,
+    parts_of,
+)
 from loraloom.formats.outline import Layer, Outline
 
 _LOOKED_AT: Final = 24
@@ -41,6 +47,27 @@ def family_of_file(contents: Contents, layers: Mapping[Place, Layer], named: str
     told = named or family_told(contents.metadata)
     if told in possible or (named and not _are_published(possible, weights)):
         return told
+    return _family_alone(weights, possible)
+
+
+def with_family(outline: Outline, metadata: Mapping[str, str]) -> Mapping[str, str]:
+    """Return a header that tells the family, if neither it nor the weights alone would.
+
+    What it said of another family is replaced.
+    """
+    name, told = outline.card.family, family_told(metadata)
+    family = FAMILIES.get(name)
+    if family is None or not family.architecture or name == told or KEY in metadata:
+        return metadata
+    weights = weights_of(outline.layers)
+    if name == _family_alone(weights, families_of(weights)):
+        return metadata
+    entries = {key: text for key, text in metadata.items() if key not in FAMILY_KEYS}
+    return entries | family.told
+
+
+def _family_alone(weights: Mapping[Site, Claimed], possible: Sequence[str]) -> str:
+    """Return the family that weights tell without a header; "" if none or several have them."""
     if len(possible) == 1 or not _are_published(possible, weights):
         return next(iter(possible), "")
     return ""
@@ -102,7 +129,8 @@ def part_alone(
     owners = stated or owners
     folder = Path(contents.where).name
     if len(owners) > 1 and folder not in owners:
-        _ask(contents.where, [name for names in owners.values() for name in names])
+        names = [name for names in owners.values() for name in names]
+        _ask(contents.where, dict.fromkeys(names))
     return folder if folder in owners else next(iter((*owners, *parts)), "model")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +21,15 @@ from loraloom.formats.coding import Encoded, decode, encode
 from loraloom.formats.header import read_header
 from loraloom.formats.metadata import Level
 from loraloom.formats.pickles import read_pickle
-from loraloom.formats.source import CONFIG, WEIGHTS, Volume, locate, merged_config, peft_volumes
+from loraloom.formats.source import (
+    CONFIG,
+    WEIGHTS,
+    Volume,
+    locate,
+    merged_config,
+    network_volumes,
+    peft_volumes,
+)
 from loraloom.formats.table import codec_named
 from loraloom.formats.tensor_file import TensorFile
 
@@ -107,16 +116,21 @@ def _check_finite(adapter: Adapter, dtype: torch.dtype | None) -> None:
 
 
 def _write_folder(path: Path, encoded: Encoded, overwrite: bool) -> None:
-    """Write weights and configuration of every network in place of what the folder held."""
+    """Write weights and configuration of every network in place of what the folder held.
+
+    Subfolders of networks go too where a reader would take them for part of what is written.
+    """
     volumes = peft_volumes(path)
-    old = [file for volume in volumes for file in volume.files]
+    configs: Mapping[str, Any] = encoded.config or {}
+    if "" not in configs:
+        volumes = tuple(dict.fromkeys((*volumes, *network_volumes(path))))
+    old = [file for volume in volumes for file in volume.files if os.path.lexists(file)]
     if old and not overwrite:
         raise OutputError("output.exists", path=path)
-    for folder in (*(encoded.config or {}), *(volume.folder for volume in volumes)):
+    for folder in (*configs, *(volume.folder for volume in volumes)):
         if folder and (path / folder).is_symlink():
             raise OutputError("output.linked", path=path / folder)
     contents: dict[Path, Content] = {}
-    configs: Mapping[str, Any] = encoded.config or {}
     for folder, config in configs.items():
         volume = Volume(path / folder / WEIGHTS, folder, path / folder / CONFIG)
         tensors, metadata = volume.own(encoded.tensors), volume.own(encoded.metadata)

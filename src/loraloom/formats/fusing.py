@@ -11,9 +11,11 @@ from torch import Tensor
 
 from loraloom.adapters.delta import AbstractDelta
 from loraloom.adapters.eight_bits import computable
+from loraloom.adapters.site import Site
 from loraloom.adapters.span import Place
 from loraloom.formats.layout import MAGNITUDE
 from loraloom.formats.naming.meaning import Meaning, Rows
+from loraloom.formats.naming.table import FAMILIES
 from loraloom.formats.outline import Layer, Outline
 from loraloom.formats.rows import Parts, blocks, stacked
 
@@ -104,7 +106,10 @@ def _share(scale: float, common: float) -> float:
 
 
 def _rows(meaning: Meaning, outline: Outline) -> Sequence[int] | None:
-    """Return the rows of each weight, counted or told by the others; None if they are not."""
+    """Return the rows of each weight, counted or told by the others; None if they are not.
+
+    Where those of another height are missing, they are as in the published models of the family.
+    """
     known = {
         index: outline.layers[site].weight
         for index, site in enumerate(meaning.sites)
@@ -117,7 +122,7 @@ def _rows(meaning: Meaning, outline: Outline) -> Sequence[int] | None:
         if index in known:
             count = known[index][0]
         elif index >= equal:
-            return None
+            count = _published_rows(meaning.sites[index], meaning, outline)
         else:
             weight = next(iter(known.values()))
             count = weight[0] if meaning.rows is Rows.EQUALLY else weight[1]
@@ -127,6 +132,13 @@ def _rows(meaning: Meaning, outline: Outline) -> Sequence[int] | None:
     columns = next(iter(known.values()))[1:2]
     whole = meaning.rows.counts(len(counts), sum(counts), (*columns, None)[0] or -1)
     return counts if whole == tuple(counts) else None
+
+
+def _published_rows(site: Site, meaning: Meaning, outline: Outline) -> int | None:
+    family = FAMILIES.get(outline.card.family)
+    network = None if family is None else family.network(site.part)
+    layers = {each: outline.layers[each].weight for each in meaning.sites if each in outline.layers}
+    return None if network is None else network.published_rows(site, layers)
 
 
 def _first(meaning: Meaning, outline: Outline) -> Layer:

@@ -188,11 +188,7 @@ def _specification(card: Card) -> dict[str, str]:
     if card.triggers:
         specification[_TRIGGERS] = ", ".join(card.triggers)
     if card.family in FAMILIES and FAMILIES[card.family].architecture:
-        family = FAMILIES[card.family]
-        specification["ss_v2"] = str(family.is_v2)
-        specification["ss_base_model_version"] = family.base_model_version
-        specification["modelspec.architecture"] = f"{family.architecture}/lora"
-        specification["modelspec.implementation"] = family.implementation
+        specification |= FAMILIES[card.family].told
     return specification
 
 

@@ -13,6 +13,7 @@ from loraloom.adapters.site import PARTS
 from loraloom.formats.card import card_entry
 from loraloom.formats.codec import AbstractCodec
 from loraloom.formats.contents import Config
+from loraloom.formats.families import with_family
 from loraloom.formats.outline import Outline
 
 
@@ -89,7 +90,7 @@ def metadata_of(
     kept = _plain(verbatim)
     # What another format left out, web UIs would miss.
     missing = {} if _NETWORK in kept else minimal
-    return missing | _everywhere(codec, outline, kept) | needed
+    return missing | _everywhere(codec, outline, with_family(outline, kept)) | needed
 
 
 def configuration(codec: AbstractCodec, outline: Outline) -> Config:

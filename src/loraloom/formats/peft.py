@@ -79,7 +79,7 @@ class Peft(AbstractCodec):
             return claims
 
         modules = {module for folder, module, _ in found.values() if not folder}
-        return claims_as(part_alone(contents, modules, claims_as))
+        return claims_as(part_alone(contents, modules, claims_as) if modules else "")
 
     def copies(self, contents: Contents, claims: Mapping[str, Claim]) -> frozenset[str]:
         """Return the weights of layers that PEFT has wrapped: `save_embedding_layers`."""
@@ -158,7 +158,7 @@ class Peft(AbstractCodec):
                 place
                 for place, layer in layers.items()
                 if own is None
-                or not (own.holds(layer, layers) or is_lora_bias(place, layer, layers))
+                or not (own.holds(place, layer, layers) or is_lora_bias(place, layer, layers))
             ]
         return misfits
 

@@ -32,6 +32,7 @@ from loraloom.formats.peft_scales import (
     lora_fields,
     lora_told,
 )
+from loraloom.formats.peft_spelling import has_peft_axis
 
 Layers = Mapping[Place, Layer]
 
@@ -66,14 +67,14 @@ class PeftType:
     plain: Mapping[str, tuple[Any, ...]]
     told: Callable[[Mapping[str, Any], Layers, str], dict[Place, Told]]
     fields: Callable[[Layers], dict[str, Any]]
-    fits: Callable[[Layer], bool] = lambda layer: True
+    fits: Callable[[Place, Layer], bool] = lambda place, layer: True
     alike: Callable[[Layer, Layers], bool] = lambda layer, layers: True
 
-    def holds(self, layer: Layer, layers: Layers) -> bool:
+    def holds(self, place: Place, layer: Layer, layers: Layers) -> bool:
         """Whether one configuration can tell a delta beside the others of its network."""
-        if layer.kind not in self.kinds or not self.fits(layer):
+        if layer.kind not in self.kinds or not self.fits(place, layer):
             return False
-        own = {place: each for place, each in layers.items() if each.kind in self.kinds}
+        own = {at: each for at, each in layers.items() if each.kind in self.kinds}
         return self.alike(layer, own)
 
 
@@ -135,7 +136,9 @@ def write_fields(layers: Layers) -> dict[str, Any]:
 def type_of(layers: Layers) -> PeftType | None:
     """Return the type that has most of the deltas, None if no type has any."""
     counts = {
-        name: sum(layer.kind in own.kinds and own.fits(layer) for layer in layers.values())
+        name: sum(
+            layer.kind in own.kinds and own.fits(place, layer) for place, layer in layers.items()
+        )
         for name, own in PEFT_TYPES.items()
     }
     best = max(counts, key=lambda name: counts[name])
@@ -177,7 +180,7 @@ PEFT_TYPES: Final[Mapping[str, PeftType]] = MappingProxyType(
                 },
                 told=lora_told,
                 fields=lora_fields,
-                fits=lambda layer: layer.settings.get("axis", "output") == "output",
+                fits=has_peft_axis,
                 alike=lambda layer, layers: layer.kind == _usual(layers, lambda each: each.kind),
             ),
             PeftType(
@@ -193,7 +196,7 @@ PEFT_TYPES: Final[Mapping[str, PeftType]] = MappingProxyType(
                 plain={},
                 told=lokr_told,
                 fields=lokr_fields,
-                fits=lambda layer: not is_scrambled(layer),
+                fits=lambda place, layer: not is_scrambled(layer),
                 alike=lokr_is_made_so,
             ),
             PeftType(
@@ -209,7 +212,9 @@ PEFT_TYPES: Final[Mapping[str, PeftType]] = MappingProxyType(
                 plain={"fan_in_fan_out": (False,)},
                 told=rotation_told,
                 fields=rotation_fields,
-                fits=lambda layer: turns_as_peft(layer, skew=1.0) and "rescale" not in layer.shapes,
+                fits=lambda place, layer: (
+                    turns_as_peft(layer, skew=1.0) and "rescale" not in layer.shapes
+                ),
                 alike=_turns_alike,
             ),
             PeftType(
@@ -218,7 +223,7 @@ PEFT_TYPES: Final[Mapping[str, PeftType]] = MappingProxyType(
                 plain={"fan_in_fan_out": (False,)},
                 told=butterfly_told,
                 fields=butterfly_fields,
-                fits=lambda layer: turns_as_peft(layer, skew=0.5, cayley="transposed"),
+                fits=lambda place, layer: turns_as_peft(layer, skew=0.5, cayley="transposed"),
                 alike=_turns_alike,
             ),
         )

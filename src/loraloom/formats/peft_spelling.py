@@ -7,7 +7,7 @@ from typing import Final
 from loraloom.adapters.site import Site
 from loraloom.adapters.span import Place
 from loraloom.formats.codec import Spelling
-from loraloom.formats.endings import PEFT, PEFT_EMBEDDING
+from loraloom.formats.endings import PEFT, PEFT_TABLE
 from loraloom.formats.layout import MAGNITUDE
 from loraloom.formats.outline import Layer
 from loraloom.formats.rearrangement import AS_IS, Shape
@@ -30,7 +30,7 @@ def spell_peft(place: Place, layer: Layer, part: str) -> Spelling | None:
         return None if ending is None else Spelling(f".{ending.text}", AS_IS, None, ending.scaled)
     if site.parameter != "weight":
         return None
-    endings = PEFT_EMBEDDING if is_embedding(site) else PEFT
+    endings = PEFT_TABLE if is_embedding(site) else PEFT
     ending = endings.of(part, layer.layout.stems)
     if ending is None:
         return None
@@ -40,6 +40,15 @@ def spell_peft(place: Place, layer: Layer, part: str) -> Spelling | None:
 def is_embedding(site: Site) -> bool:
     """Whether a module looks up rows instead of multiplying, by its name."""
     return site.module.rpartition(".")[2] in _EMBEDDINGS
+
+
+def has_peft_axis(place: Place, layer: Layer) -> bool:
+    """Whether a magnitude, if there is one, lies along the axis that PEFT's does.
+
+    It is one of the outputs, but of an embedding, whose weight PEFT sees transposed, of the inputs.
+    """
+    usual = "input" if is_embedding(place.sites[0]) else "output"
+    return layer.settings.get("axis", usual) == usual
 
 
 def _shape(part: str, layer: Layer) -> Shape | None:

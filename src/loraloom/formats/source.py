@@ -96,6 +96,11 @@ def peft_volumes(path: Path) -> tuple[Volume, ...]:
     """Return what PEFT's format has in a folder: one network, or one per subfolder so named."""
     if os.path.isfile(path / CONFIG):
         return (_peft_volume(path, ""),)
+    return network_volumes(path)
+
+
+def network_volumes(path: Path) -> tuple[Volume, ...]:
+    """Return what PEFT's format has in a folder's subfolders, whatever lies beside these."""
     return tuple(_peft_volume(path, part) for part in PARTS if os.path.isfile(path / part / CONFIG))
 
 

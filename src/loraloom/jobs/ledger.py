@@ -100,6 +100,16 @@ class Ledger:
         self._write(path, content)
         return "written"
 
+    def edited_besides(self, folders: Collection[str]) -> tuple[str, ...]:
+        """Return files of the record changed by hand that lie in none of these folders of it."""
+        found: list[str] = []
+        for name, record in sorted(self._records.items()):
+            path = self._folder / name
+            if str(Path(name).parent) not in folders and path.is_file():
+                made = (record["sha256"], record["before"])
+                found += [name] if _hash(path.read_bytes()) not in made else []
+        return tuple(found)
+
     def drop_others(self, names: Collection[str]) -> tuple[str, ...]:
         """Remove files of the record besides these, unless changed by hand; return their names."""
         dropped: list[str] = []

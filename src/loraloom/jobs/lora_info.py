@@ -30,12 +30,14 @@ def lora_info(
     `weights` tells of every adapted weight. What is not an adapter file is a `ModelError`.
     """
     summary = describe(path, hashed=hashed, family=family)
+    own = summary.card.family
+    families = [own] if own else list(possible_families(summary.layers))
     return {
         "path": str(path),
         "format": summary.format,
         "kinds": list(summary.kinds),
-        "family": summary.card.family,
-        "families": list(possible_families(summary.layers)),
+        "family": own,
+        "families": families,
         "name": summary.card.name,
         "triggers": list(summary.card.triggers),
         "base": summary.card.base,

@@ -13,7 +13,7 @@ from typing import Any, Final, final
 from loraloom.data.bucket import Bucketing
 from loraloom.data.caption import with_trigger
 from loraloom.data.checks.table import examine
-from loraloom.data.finding import Finding
+from loraloom.data.finding import Finding, some
 from loraloom.data.goals import GOALS
 from loraloom.data.listing import spelled
 from loraloom.data.repair import Kept, LeftOut, original, plan_copy
@@ -21,7 +21,7 @@ from loraloom.data.resize import scaled_png, training_size
 from loraloom.data.scan import raise_errors
 from loraloom.data.source import Source
 from loraloom.data.survey import Aim, Survey
-from loraloom.errors import DatasetError
+from loraloom.errors import DatasetError, OutputError
 from loraloom.events import (
     Advanced,
     Event,
@@ -95,6 +95,8 @@ def preprocess(
         _Work(style=style, options=options, survey=survey, bucketing=bucketing)
         for style, survey in zip(styles, surveys, strict=True)
     ]
+    for work in works:
+        work.check_edited()
     reports: list[dict[str, Any]] = []
     for work in works:
         yield from work.run(stop)
@@ -180,6 +182,16 @@ class _Work:
         if not self._kept:
             count = len(self.survey.entries)
             raise DatasetError("preprocess.nothing_left", name=self.style.name, count=count)
+
+    def check_edited(self) -> None:
+        """Raise OutputError for files changed by hand in folders that are no longer written."""
+        if not self._ledger.is_begun():
+            return
+        with self._ledger.held():
+            folders = {".", *(str(Path(name).parent) for name in self._targets)}
+            if edited := self._ledger.edited_besides(folders):
+                told = {"count": len(edited), "files": some(edited), "folder": self._folder}
+                raise OutputError("preprocess.edited_elsewhere", **told)
 
     def run(self, stop: Callable[[], bool]) -> Iterator[Event]:
         """Write what is not there yet; OutputError where another process is at it."""

@@ -11,6 +11,7 @@ from loraloom.data.caption_files import EXTENSIONS, caption_files, caption_files
 from loraloom.data.finding import some
 from loraloom.data.folders import find_subsets
 from loraloom.data.listing import Listing
+from loraloom.data.picture import check_regular
 from loraloom.data.source import Source
 from loraloom.errors import DatasetError
 from loraloom.events import Warned
@@ -76,9 +77,10 @@ def _listings(folder: Path, *, recursive: bool) -> tuple[Sequence[Listing], tupl
 
 
 def _says_something(file: Path) -> bool:
+    check_regular(file, "dataset.caption_unreadable")
     try:
         return bool(file.read_bytes().strip())
     except OSError as error:
         raise DatasetError(
-            "dataset.caption_unreadable", file=str(file), reason=error.strerror
+            "dataset.caption_unreadable", count=1, files=str(file), reason=error.strerror
         ) from error

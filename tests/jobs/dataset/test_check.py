@@ -338,3 +338,21 @@ def test_buckets_and_class_pictures_are_told(tmp_path, capsys):
     assert "384x640" in told
     assert "10%" in told
     assert f"--reg_data_dir {tmp_path / 'class'}" in told
+
+
+def test_uneven_subsets_are_counted_as_the_table_counts_them(tmp_path, capsys):
+    """Pictures that cannot be decoded are shown in neither count."""
+    for name, count in (("9_often", 2), ("1_seldom", 1)):
+        (tmp_path / name).mkdir()
+        for number in range(count):
+            blocks(number, 300).save(tmp_path / name / f"{number}.png")
+            (tmp_path / name / f"{number}.txt").write_text(f"zz, a picture {number}")
+    (tmp_path / "9_often" / "broken.png").write_bytes(b"no picture")
+    (tmp_path / "9_often" / "broken.txt").write_text("zz, nothing")
+    report = _checked(tmp_path, "--trigger", "zz", "--resolution", "256", capsys=capsys, status=3)
+    (told,) = (each for each in report["findings"] if each["code"] == "dataset.uneven")
+    assert (told["details"]["most_uses"], told["details"]["least_uses"]) == ("18", "1")
+    assert {each["name"]: each["uses_per_epoch"] for each in report["subsets"]} == {
+        "9_often": 18,
+        "1_seldom": 1,
+    }

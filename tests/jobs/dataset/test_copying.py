@@ -147,3 +147,43 @@ def test_names_that_are_no_utf_8_are_told_and_written_in_letters(folder, tmp_pat
     data = tmp_path / "data"
     assert main(["preprocess", f"a={folder}", f"--output_dir={data}", "--json"]) == 0
     assert {f"{name}.png" for name in names.values()} <= {path.name for path in data.rglob("*.png")}
+
+
+ROW = '{"file_name": "%s.png", "text": "%s"}\n'
+
+
+@pytest.mark.parametrize(
+    ("file", "table", "left_out", "code"),
+    [
+        ("metadata.csv", "file_name;text\n0.png;a\n", "012", "metadata_header"),
+        ("metadata.csv", "file_name,text,text\n0.png,a,b\n", "012", "metadata_columns"),
+        ("metadata.csv", "file_name,words\n0.png,a\n", "012", "metadata_column"),
+        # A row with a cell too many or too few names its picture all the same, also a second time.
+        ("metadata.csv", "file_name,text\n0.png,a,b\n1.png\n", "01", "metadata_csv"),
+        ("metadata.csv", "file_name,text\n0.png,a\n0.png,a,b\n", "0", "metadata_csv"),
+        # The cells before it are moved: whose row it is cannot be told.
+        ("metadata.csv", "text,file_name\na,b,0.png\nc,1.png\n", "02", "metadata_csv"),
+        ("metadata.jsonl", ROW % (0, "a\\ud800") + ROW % (1, "b"), "0", "metadata_letters"),
+        ("metadata.jsonl", "[\n" + ROW % (1, "b"), "02", "metadata_syntax"),
+        ("metadata.jsonl", ROW % ("/old/set/0", "a") + ROW % (1, "b"), "02", "metadata_outside"),
+    ],
+)
+def test_nothing_stands_in_for_captions_in_rows_that_cannot_be_read(
+    file, table, left_out, code, tmp_path, capsys
+):
+    root, out = tmp_path / "set", tmp_path / "out"
+    root.mkdir()
+    for number in range(4):
+        blocks(number, 512).save(root / f"{number}.png")
+    (root / "3.txt").write_text("a caption of its own", encoding="utf-8")
+    (root / file).write_text(table, encoding="utf-8")
+    words = ["dataset", "check", str(root), "--trigger=zz", f"--fix={out}", "--json"]
+    assert main(words) == 3
+    report = json.loads((out / REPORT).read_text(encoding="utf-8"))
+    assert report["left_out"] == [
+        {"file": f"{number}.png", "code": f"dataset.{code}"} for number in left_out
+    ]
+    assert set(report["why"]) == {f"dataset.{code}"}
+    kept = {path.stem for path in out.glob("*.png")}
+    assert kept == set("0123") - set(left_out)
+    assert (out / "3.txt").read_text(encoding="utf-8") == "a caption of its own\n"

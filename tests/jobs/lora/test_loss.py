@@ -220,3 +220,67 @@ def test_a_share_that_takes_the_base_is_told_without_it_as_a_norm(with_vectors, 
     told = run("convert", source, tmp_path / "out", "--to", "peft", "--drop", "norm,bias")
     assert {warning["code"] for warning in told["warnings"]} == {"lora.left_out_of_known"}
     assert "norm 4:" in told["warnings"][0]["message"]
+
+
+@pytest.fixture
+def of_rank_two(tmp_path):
+    """Return a file with norms of 13: 3 and 4 at rank 2 in a full matrix, a LoRA's 12."""
+    deltas = {
+        KEPT: Lora(torch.eye(2, 6), torch.eye(8, 2) * 12 / 2**0.5, 2.0),
+        Site("unet", f"{MODULE}.to_k.weight"): Full(torch.eye(8, 6) * _diagonal(4.0, 3.0)),
+    }
+    return _file(tmp_path / "rank_two.safetensors", deltas)
+
+
+def _diagonal(*values):
+    return torch.tensor([*values, *(0.0 for _ in range(6 - len(values)))])
+
+
+@pytest.mark.parametrize("command", ["convert", "merge"])
+def test_the_error_is_that_of_the_whole_exact_weights_included(of_rank_two, tmp_path, run, command):
+    """Of 4 and 3 the lesser is lost, and the whole is the norm of 4, 3 and 12, which is 13."""
+    output = tmp_path / "out.safetensors"
+    words = {
+        "convert": (of_rank_two, output),
+        "merge": (of_rank_two, "--mode", "cat", "-o", output),
+    }
+    told = run(command, *words[command], "--to", "diffusers", "--lossy", "svd:1")
+    assert told["measured"]["error"] == pytest.approx(3 / 13, rel=1e-5)
+    assert told["measured"]["energy_of_all"] == pytest.approx(1 - (3 / 13) ** 2, rel=1e-5)
+    assert f"energy {KEPT}" not in told["measured"]
+
+
+@pytest.mark.parametrize("command", ["convert", "merge"])
+def test_what_is_left_out_is_part_of_the_whole(of_rank_two, tmp_path, run, command):
+    adapter = read_adapter(of_rank_two)
+    deltas = {**adapter.deltas, VECTORS["bias"][0]: Full(torch.tensor([84.0]))}
+    source = _file(tmp_path / "more.safetensors", deltas)
+    output = tmp_path / "out.safetensors"
+    words = {"convert": (source, output), "merge": (source, "--mode", "cat", "-o", output)}
+    options = ("--to", "diffusers", "--lossy", "svd:1", "--drop", "bias")
+    told = run(command, *words[command], *options)
+    assert told["measured"]["error"] == pytest.approx(math.hypot(3, 84) / 85, rel=1e-5)
+    assert "lora.left_out" in {warning["code"] for warning in told["warnings"]}
+
+
+def test_an_error_without_what_depends_on_the_base_is_called_so(of_rank_two, tmp_path, run):
+    """A DoRA stays as it is, beside a full difference that becomes a LoRA."""
+    adapter = read_adapter(of_rank_two)
+    text = Site("text_encoder", "text_model.encoder.layers.0.mlp.fc1.weight")
+    source = _file(tmp_path / "more.safetensors", {**adapter.deltas, text: _dora()})
+    told = run("convert", source, tmp_path / "out", "--to", "peft", "--lossy", "svd:1")
+    assert told["measured"]["error_of_known"] == pytest.approx(3 / 13, rel=1e-5)
+    assert "error" not in told["measured"]
+
+
+def test_a_sort_that_does_not_occur_is_told(of_rank_two, tmp_path, run):
+    words = ("convert", of_rank_two, tmp_path / "out.safetensors", "--to", "lycoris")
+    told = run(*words, "--drop", "bias")
+    assert [warning["code"] for warning in told["warnings"]] == ["lora.none_to_leave_out"]
+    assert "--drop bias" in told["warnings"][0]["message"]
+
+
+@pytest.mark.parametrize("word", ["", " ", ","])
+def test_no_sort_at_all_is_refused(word, tmp_path, refused):
+    said = refused("convert", "a", "b", "--to", "peft", "--drop", word, status=2)
+    assert "[lora.drop]" in said

@@ -128,7 +128,7 @@ def _enlarged(survey: Survey, above: float, most: float) -> Iterator[Noticed]:
 
 
 def cut(survey: Survey) -> Iterator[Noticed]:
-    """Find pictures of a shape that no bucket has, so that much of them is cut away."""
+    """Find pictures whose shape is far from their bucket's, so that much of them is cut away."""
     found = [
         (fit.cut, entry)
         for entry, fit in zip(survey.entries, survey.fits, strict=True)

@@ -58,9 +58,10 @@ def too_many(survey: Survey) -> Iterator[Noticed]:
 def uneven(survey: Survey) -> Iterator[Noticed]:
     """Tell where an epoch shows one subset far more often than another."""
     uses = {
-        subset.title: subset.repeats * sum(1 for _ in subset.pictures())
-        for subset in survey.subsets
-        if not subset.source.regularisation
+        each.title: each.repeats * usable
+        for each in survey.subsets
+        if not each.source.regularisation
+        and (usable := sum(bool(e.look.picture) for e in survey.entries if e.subset is each))
     }
     if len(uses) > 1:
         most, least = max(uses, key=uses.__getitem__), min(uses, key=uses.__getitem__)

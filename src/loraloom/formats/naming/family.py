@@ -32,6 +32,16 @@ class Family:
     versions: tuple[str, ...]
     is_v2: bool = False
 
+    @property
+    def told(self) -> dict[str, str]:
+        """The entries of a header that tell the family."""
+        return {
+            "ss_v2": str(self.is_v2),
+            "ss_base_model_version": self.base_model_version,
+            "modelspec.architecture": f"{self.architecture}/lora",
+            "modelspec.implementation": self.implementation,
+        }
+
     def network(self, part: str) -> Network | None:
         """Return the network that plays `part`."""
         return next((network for network in self.networks if network.part == part), None)

@@ -82,6 +82,17 @@ class Network:
             all(each.has(site, shape) for site, shape in weights.items()) for each in self.published
         )
 
+    def published_rows(self, site: Site, beside: Mapping[Site, Known]) -> int | None:
+        """Return the rows that a weight has where published models have those `beside` it.
+
+        None if there is no such model, or several differ.
+        """
+        having = [
+            each for each in self.published if all(each.has(*known) for known in beside.items())
+        ]
+        rows = {(*each.shapes.get(site.module, ()), None)[0] for each in having}
+        return rows.pop() if len(rows) == 1 else None
+
     def canonical(self, module: str) -> str | None:
         """Return our name of a live module; None if the network has no such module."""
         names = (module, self.root + module) if self.root else (module,)

@@ -25,6 +25,11 @@ def family_of(sites: Iterable[Site]) -> str:
     return next(iter(families_of(dict.fromkeys(sites, ()))), "")
 
 
+_VERSIONS: Final = ("ss_base_model_version", "modelspec.architecture")
+FAMILY_KEYS: Final = (*_VERSIONS, "ss_v2", "modelspec.implementation")
+"""The entries of headers by which kohya and modelspec tell a family."""
+
+
 def families_of(weights: Mapping[Site, tuple[int | None, ...]]) -> tuple[str, ...]:
     """Return the names of the families that weights can be of, told by their names and shapes.
 
@@ -32,20 +37,23 @@ def families_of(weights: Mapping[Site, tuple[int | None, ...]]) -> tuple[str, ..
     published models of some have all the `weights`, only those are left; else those whose published
     width is that of weights which tell it. A model of no published width leaves all.
     """
+    published = [family.name for family in FAMILIES.values() if family.is_published(weights)]
+    if published:
+        return tuple(published)
     families = [family for family in FAMILIES.values() if all(map(family.knows, weights))]
-    published = [family for family in families if family.is_published(weights)]
     fitting = [family for family in families if family.fits(weights)]
-    return tuple(family.name for family in published or fitting or families)
+    return tuple(family.name for family in fitting or families)
 
 
 def family_told(metadata: Mapping[str, str]) -> str:
     """Return the family that a file's header names, as kohya or modelspec do; "" if none."""
-    keys = ("ss_base_model_version", "modelspec.architecture")
-    told = [metadata[key].lower() for key in keys if key in metadata]
+    # In a folder of several files an entry's name begins with its subfolder.
+    entries = {key.rpartition("/")[2]: text for key, text in metadata.items()}
+    told = [entries[key].lower() for key in _VERSIONS if key in entries]
     for family in FAMILIES.values():
         if any(text.startswith(family.versions) for text in told):
             return family.name
-    return SD2.name if metadata.get("ss_v2") == "True" else ""
+    return SD2.name if entries.get("ss_v2") == "True" else ""
 
 
 def part_of(modules: Iterable[str]) -> str:

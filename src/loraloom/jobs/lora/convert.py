@@ -11,7 +11,7 @@ from loraloom.events import Event, Finished, Saved
 from loraloom.formats.conversion import family_warnings
 from loraloom.formats.files import read_adapter
 from loraloom.formats.split_qkv import with_trained_scale
-from loraloom.jobs.lora.embeddings import files_of, told, without
+from loraloom.jobs.lora.embeddings import split_off, told, without
 from loraloom.jobs.lora.expressing import expressed
 from loraloom.jobs.lora.files import warnings_of
 from loraloom.jobs.lora.loss import Loss
@@ -45,19 +45,19 @@ def convert(options: ConvertOptions, stop: Callable[[], bool] = lambda: False) -
     if not options.kin.stated:
         yield from family_warnings(adapter, options.to, str(options.source))
     whole, way = {str(options.source): adapter}, options.words.embeddings
-    if way == "split":
-        files_of(whole, options.destination, force=force)
+    path, sources = options.destination, [options.source]
+    beside = split_off(whole, way, path, sources, force=force, bases=bases)
     adapter = without(whole, way)[str(options.source)]
-    path, base = options.destination, open_base(options.basis.base)
+    base = open_base(options.basis.base)
     alone = Composition(adapter=adapter, fits=())
     done = yield from expressed(alone, path, options.to, options.file, loss, base, stop)
     if not done:
         yield from stopped("lora convert", started)
         return
-    yield from told(whole, way, path, force=force)
+    yield from told(whole, way, beside, force=force)
     yield Saved(path=options.destination, what="adapter")
     yield Finished(
         job="lora convert",
         seconds=time.monotonic() - started,
-        outputs=(options.destination,),
+        outputs=(options.destination, *beside),
     )

@@ -19,7 +19,7 @@ from loraloom.events import Event, Warned
 from loraloom.formats.conversion import writing_warnings
 from loraloom.formats.vectors import VECTORS, vector_of
 from loraloom.jobs.lora.files import measures_of, write
-from loraloom.jobs.lora.loss import Loss, left_out, without
+from loraloom.jobs.lora.loss import Loss, left_out, measured, without
 from loraloom.jobs.lora.progress import collected
 from loraloom.jobs.lora.shared_options import FileOptions
 
@@ -49,6 +49,7 @@ def expressed(
     error then names the options that would. Asked to stop before it is done, it writes nothing and
     returns False.
     """
+    asked = composition.adapter
     yield from left_out(composition, loss.drop, base)
     composition = without(composition, loss.drop)
     try:
@@ -69,7 +70,7 @@ def expressed(
         yield from write(composition.adapter, path, format, options)
         yield Warned(code="lora.approximated", details={"count": len(low)})
     yield from writing_warnings(composition.adapter, format, str(path))
-    yield from measures_of(composition)
+    yield from measures_of(measured(composition, asked, base))
     return True
 
 

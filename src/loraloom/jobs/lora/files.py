@@ -22,6 +22,10 @@ _DTYPES: Final = MappingProxyType(
     {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 )
 
+_OF_ALL: Final = ("energy_of_all", "error")
+_OF_KNOWN: Final = ("energy_of_known", "error_of_known")
+"""What energy and error are called where only a base would tell the size of some changes."""
+
 
 def write(adapter: Adapter, path: Path, format: str, options: FileOptions) -> Iterator[Warned]:
     """Write an adapter as its options say; yield what its number type has lost.
@@ -45,6 +49,7 @@ def warnings_of(adapters: Mapping[str, Adapter]) -> Iterator[Warned]:
 def measures_of(composition: Composition) -> Iterator[Measured | Warned]:
     """Yield energy kept and relative error at each weight that was cut or thinned, then of all.
 
+    All is what was asked for: exact weights too, and what was left out, as far as norms are known.
     Before them, a warning names the weights of which nothing is left.
     """
     cut = [fit for fit in composition.fits if fit.norm is not None]
@@ -57,5 +62,6 @@ def measures_of(composition: Composition) -> Iterator[Measured | Warned]:
         yield Measured(name=f"energy {fit.place}", value=fit.energy, detail=detail)
         yield Measured(name=f"error_at {fit.place}", value=fit.error)
     if cut:
-        yield Measured(name="energy_of_all", value=composition.energy)
-        yield Measured(name="error", value=composition.error)
+        energy, error = _OF_ALL if composition.is_measured else _OF_KNOWN
+        yield Measured(name=energy, value=composition.energy)
+        yield Measured(name=error, value=composition.error)

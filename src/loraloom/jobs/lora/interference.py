@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import Any
 
 from loraloom.adapters.adapter import Adapter
+from loraloom.composing.card import families_for, have_a_family
 from loraloom.composing.overlap import Interference, Meeting, Pair, cosine_of
 from loraloom.composing.overlap import interference as met
 from loraloom.errors import UsageError
@@ -77,9 +78,10 @@ def _notes(
     """Yield why figures of a pair say little: other families, or no weight in common."""
     for pair in pairs:
         first, second = pair.adapters
-        one, other = (adapters[name].card.family for name in pair.adapters)
+        both = [adapters[name] for name in pair.adapters]
+        one, other = (" / ".join(families_for(each)) for each in both)
         named = {"first": first, "second": second}
-        if one and other and one != other:
+        if not have_a_family(both):
             yield "interference.families", {**named, "one": one, "other": other}
         if pair.shared == 0:
             yield "interference.nothing_shared", named

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import final
 
 from loraloom.adapters.adapter import Adapter
+from loraloom.adapters.delta import AbstractDelta
 from loraloom.adapters.span import Place
 from loraloom.composing.base_weights import BaseWeights
 from loraloom.composing.evaluation import base_weight, change_of, shape_at
@@ -47,7 +48,13 @@ def without(composition: Composition, drop: Collection[str]) -> Composition:
         return composition
     if not kept:
         raise ModelError("lora.all_left_out", what=",".join(drop))
-    fits = tuple(fit if fit.place in kept else _lost(fit) for fit in composition.fits)
+    found = {fit.place: fit for fit in composition.fits}
+    lost = [
+        replace(found.get(place) or _fit(place, delta), energy=0.0, error=1.0)
+        for place, delta in adapter.deltas.items()
+        if place not in kept
+    ]
+    fits = (*(fit for place, fit in found.items() if place in kept), *lost)
     facts = {**adapter.card.facts, "left_out": list(drop)}
     origin = None if adapter.origin is None else replace(adapter.origin, dialect="")
     left = replace(adapter, deltas=kept, card=replace(adapter.card, facts=facts), origin=origin)
@@ -64,6 +71,9 @@ def left_out(
     """
     deltas = composition.adapter.deltas
     sorts = {place: vector_of(place) for place in deltas}
+    for what in drop:
+        if what not in sorts.values():
+            yield Warned(code="lora.none_to_leave_out", details={"what": what})
     if not set(drop).intersection(sorts.values()):
         return
     sizes = _sizes(composition, base)
@@ -79,8 +89,23 @@ def left_out(
             yield Warned(code="lora.left_out", details=details)
 
 
-def _lost(fit: Fit) -> Fit:
-    return replace(fit, energy=0.0, error=1.0)
+def measured(composition: Composition, asked: Adapter, base: BaseWeights | None) -> Composition:
+    """Return a composition with the norms of all changes, those left out of `asked` included.
+
+    Without a rank or an approximation nothing is measured, and none are needed.
+    """
+    if all(fit.norm is None for fit in composition.fits):
+        return composition
+    known = {fit.place for fit in composition.fits if fit.norm is not None}
+    lost = [fit.place for fit in composition.fits if fit.place in asked.deltas]
+    deltas = {**{place: asked.deltas[place] for place in lost}, **composition.adapter.deltas}
+    adapter = replace(asked, deltas=deltas, origin=None)
+    sizes = {place: _size(adapter, place, base) for place in deltas if place not in known}
+    return replace(composition, norms=sizes)
+
+
+def _fit(place: Place, delta: AbstractDelta) -> Fit:
+    return Fit(place=place, kind=delta.kind, rank=delta.rank)
 
 
 def _sizes(composition: Composition, base: BaseWeights | None) -> Mapping[Place, float | None]:

@@ -9,7 +9,7 @@ from loraloom.composing.merging import least_magnitudes, merge_places, merged
 from loraloom.composing.mode import MergeSettings
 from loraloom.events import Event, Finished, Saved
 from loraloom.formats.files import read_adapter
-from loraloom.jobs.lora.embeddings import files_of, told, without
+from loraloom.jobs.lora.embeddings import split_off, told, without
 from loraloom.jobs.lora.expressing import expressed
 from loraloom.jobs.lora.files import warnings_of
 from loraloom.jobs.lora.loss import Loss
@@ -44,9 +44,8 @@ def merge(options: MergeOptions, stop: Callable[[], bool] = lambda: False) -> It
     check_output(options.output, paths, force=options.file.force, bases=bases)
     adapters = {name: read_adapter(path, family=family) for name, (path, _) in found.items()}
     yield from warnings_of(adapters)
-    whole, way = adapters, options.words.embeddings
-    if way == "split":
-        files_of(whole, options.output, force=options.file.force)
+    whole, way, force = adapters, options.words.embeddings, options.file.force
+    beside = split_off(whole, way, options.output, paths, force=force, bases=bases)
     adapters = without(whole, way)
     sites = {name: [str(site) for site in adapter.sites] for name, adapter in adapters.items()}
     weights = with_blocks(found, options.blocks, sites)
@@ -67,7 +66,7 @@ def merge(options: MergeOptions, stop: Callable[[], bool] = lambda: False) -> It
     if not done:
         yield from stopped("lora merge", started)
         return
-    yield from told(whole, way, path, force=options.file.force)
+    yield from told(whole, way, beside, force=force)
     yield Saved(path=options.output, what="adapter")
     seconds = time.monotonic() - started
-    yield Finished(job="lora merge", seconds=seconds, outputs=(options.output,))
+    yield Finished(job="lora merge", seconds=seconds, outputs=(options.output, *beside))

@@ -28,13 +28,17 @@ class FormatOptions(AbstractOptions):
 
 
 def _commas(value: Any) -> Any:
-    """Read "bias,norm", alone or in a list."""
+    """Read "bias,norm", alone or in a list; a text without a word stays one, to be refused."""
     if isinstance(value, str):
         value = (value,)
     if not isinstance(value, tuple | list):
         return value
-    items = [item for text in value for item in str(text).split(",")]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    return tuple(item.strip() for item in items if item.strip())
+    texts: list[str] = [str(text) for text in value]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    return tuple(item for text in texts for item in _items(text))
+
+
+def _items(text: str) -> list[str]:
+    return [item.strip() for item in text.split(",") if item.strip()] or [""]
 
 
 @final

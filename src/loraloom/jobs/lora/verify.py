@@ -9,6 +9,7 @@ from typing import Any
 
 from loraloom.adapters.adapter import Adapter
 from loraloom.composing.comparison import Difference, compare
+from loraloom.composing.embedding_comparison import EmbeddingDifference, compare_embeddings
 from loraloom.composing.inspection import inspect
 from loraloom.formats.files import read_adapter
 from loraloom.formats.summary import describe
@@ -21,7 +22,8 @@ _BROKEN = ("not_a_number", "infinite", "overflow")
 def verify(options: VerifyOptions) -> Mapping[str, Any]:
     """Return what is suspicious about an adapter, and how its changes differ from another's.
 
-    `ok` is false if numbers are none, or if a change differs by more than the tolerance.
+    `ok` is false if numbers are none, or if a change or what a token means differs by more than the
+    tolerance.
     """
     base = open_base(options.basis.base)
     family = options.kin.stated
@@ -48,21 +50,25 @@ def verify(options: VerifyOptions) -> Mapping[str, Any]:
         "findings": findings,
     }
     if options.second is not None:
-        differences = compare(first, read_adapter(options.second, family=family), base)
+        second = read_adapter(options.second, family=family)
+        differences, words = compare(first, second, base), compare_embeddings(first, second)
         beyond = [each for each in differences if not each.error <= options.tolerance]
+        taught = [each for each in words if not each.error <= options.tolerance]
         told |= {
             "second": str(options.second),
             "tolerance": options.tolerance,
             "largest": max((each.error for each in differences), default=0.0),
             "beyond": len(beyond),
             "differences": _told(differences),
+            "embeddings_beyond": len(taught),
+            "embeddings": _told_words(words),
         }
-        ok = ok and not beyond
+        ok = ok and not beyond and not taught
     return {**told, "ok": ok}
 
 
 def diff(options: DiffOptions) -> Mapping[str, Any]:
-    """Return in what two adapters differ: their headers, their weights, and what these do."""
+    """Return in what two adapters differ: headers, weights, what these do, and what tokens mean."""
     paths, family = (options.first, options.second), options.kin.stated
     first, second = (read_adapter(path, family=family) for path in paths)
     differences = compare(first, second, open_base(options.basis.base))
@@ -73,6 +79,7 @@ def diff(options: DiffOptions) -> Mapping[str, Any]:
         "metadata": _pairs(headers[0], headers[1]),
         "layers": _pairs(_layers(first), _layers(second)),
         "differences": _told(differences),
+        "embeddings": _told_words(compare_embeddings(first, second)),
     }
 
 
@@ -94,6 +101,11 @@ def _told(differences: tuple[Difference, ...]) -> list[Mapping[str, Any]]:
         }
         for each in ordered
     ]
+
+
+def _told_words(differences: tuple[EmbeddingDifference, ...]) -> list[Mapping[str, Any]]:
+    """Return the differences of token embeddings as plain data, by the tokens' names."""
+    return [{"word": each.word, "error": each.error, "only": each.only} for each in differences]
 
 
 def _layers(adapter: Adapter) -> dict[str, str]:
