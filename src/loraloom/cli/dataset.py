@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
 from loraloom.cli.command import Command, Request
 from loraloom.cli.flags import by_key
+from loraloom.cli.imported import imported
 from loraloom.cli.plain_data import dumps
 from loraloom.cli.records import Tally
 from loraloom.cli.session import Session
@@ -34,28 +34,23 @@ class _Job:
     show: str
 
     def keys(self) -> tuple[Key, ...]:
-        return keys_of(_imported(self.options))
+        return keys_of(imported(self.options))
 
     def run(self, session: Session, request: Request) -> int:
         keys = self.keys()
         values = by_key(request.flags, keys)
         _put_folders(values, request.words, {key.name for key in keys})
         values = _with_files(values)
-        options = settle(_imported(self.options), values)
+        options = settle(imported(self.options), values)
         from loraloom.cli.follow import follow
 
         def start(stop: Callable[[], bool]) -> Iterator[Event]:
-            return _imported(self.job)(options, stop)
+            return imported(self.job)(options, stop)
 
         def show(tally: Tally) -> int:
             return _tell(tally.report, session, self.show)
 
         return follow(session, start, show=show)
-
-
-def _imported(place: str) -> Any:
-    module, _, name = place.partition(":")
-    return getattr(import_module(module), name)
 
 
 def _put_folders(values: dict[str, Given], words: tuple[str, ...], names: set[str]) -> None:
@@ -101,7 +96,7 @@ def _tell(report: Mapping[str, Any], session: Session, show: str) -> int:
             told["findings"] = worded(told["findings"], session.language)
         print(dumps(told), file=session.out)
     else:
-        _imported(show)(report, session)
+        imported(show)(report, session)
     return int(report.get("exit_code", 0))
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
 from typing import Any, Final
 
 from loraloom.cli.command import Command, Request
+from loraloom.cli.imported import imported
 from loraloom.cli.records import Tally
 from loraloom.cli.session import Session
 from loraloom.cli.words import given_to
@@ -31,7 +31,7 @@ class _PlainJob:
     stopping: str = "progress.stopping"
 
     def kind(self) -> Any:
-        return _imported(self.options)
+        return imported(self.options)
 
     def keys(self) -> tuple[Key, ...]:
         return keys_of(self.kind())
@@ -45,14 +45,9 @@ class _PlainJob:
         from loraloom.cli.follow import follow
 
         def start(stop: Callable[[], bool]) -> Iterator[Event]:
-            return _imported(self.job)(options, stop)
+            return imported(self.job)(options, stop)
 
         return follow(session, start, advice=partial(_advice, self.job), stopping=self.stopping)
-
-
-def _imported(place: str) -> Any:
-    module, _, name = place.partition(":")
-    return getattr(import_module(module), name)
 
 
 def _advice(job: str, tally: Tally) -> Sequence[str]:

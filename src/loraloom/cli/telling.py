@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, Final
 
 from loraloom.cli.command import Command, Request
+from loraloom.cli.imported import imported
 from loraloom.cli.plain_data import dumps
 from loraloom.cli.session import Session
 from loraloom.cli.words import given_to
@@ -15,6 +15,7 @@ from loraloom.jobs.keys import Key, keys_of
 from loraloom.jobs.settling import settle
 from loraloom.text.harmless import harmless
 
+_JOBS: Final = "loraloom.jobs"
 _UNSOUND: Final = 1
 """The exit status where a job says that what it looked at is not `ok`."""
 
@@ -36,20 +37,15 @@ class Telling:
         return Command(name=name, options=self._keys, run=self._run, words=shown)
 
     def _keys(self) -> tuple[Key, ...]:
-        return keys_of(_imported(self.options))
+        return keys_of(imported(f"{_JOBS}.{self.options}"))
 
     def _run(self, session: Session, request: Request) -> int:
         values = given_to(self._keys(), self.words, request)
-        options = settle(_imported(self.options), values)
-        told: Mapping[str, Any] = _imported(self.job)(options)
+        options = settle(imported(f"{_JOBS}.{self.options}"), values)
+        told: Mapping[str, Any] = imported(f"{_JOBS}.{self.job}")(options)
         if session.json:
             print(dumps(told), file=session.out)
         else:
             for line in self.lines(told, session):
                 print(harmless(line, lines=True), file=session.out)
         return 0 if told.get("ok", True) else _UNSOUND
-
-
-def _imported(place: str) -> Any:
-    module, _, name = place.partition(":")
-    return getattr(import_module(f"loraloom.jobs.{module}"), name)
